@@ -1,4 +1,9 @@
-"Re-execute chapters in clean kernels, two at a time, clean them, and record in each what it was run with."
+"""Re-execute chapters in clean kernels, two at a time, clean them, and record in each what it was run with.
+
+`python tools/rerun.py measure/` runs the chapters whose path contains `measure/`; no argument runs them all. The
+chapters that took longest the last time start first. A chapter that fails keeps its old outputs, and the cell that
+failed is printed.
+"""
 
 import argparse
 import hashlib
@@ -14,18 +19,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
 ONE_THREAD = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")}
+KERNEL = {"display_name": "python3", "language": "python", "name": "python3"}
 
 
-def chapters(patterns: list[str]) -> list[Path]:
+def chapters(patterns: list[str] | None = None, root: Path = ROOT) -> list[Path]:
     "List the notebooks whose path contains one of the patterns; all of them when there are none."
-    found = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not any(s.startswith((".", "_")) for s in p.relative_to(ROOT).parts))
-    return [p for p in found if not patterns or any(s in p.relative_to(ROOT).as_posix() for s in patterns)]
+    found = sorted((root / "nbs").rglob("*.ipynb"))
+    found = [p for p in found if not any(s.startswith((".", "_")) for s in p.relative_to(root).parts)]
+    return [p for p in found if not patterns or any(s in p.relative_to(root).as_posix() for s in patterns)]
+
+
+def read(path: Path) -> dict:
+    "Read a notebook as plain JSON."
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def source_hash(nb: dict) -> str:
     "Hash what a chapter says and computes: kind and source of every cell, not the outputs."
     cells = [[c["cell_type"], "".join(c["source"])] for c in nb["cells"]]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def provenance(nb: dict) -> dict:
+    "Read what a chapter was last run with; empty when it never was."
+    return nb["metadata"].get("portfolio_ml", {})
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -35,6 +52,18 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(tmp, path)
 
 
+def as_text(nb) -> str:
+    "Write a notebook the way git likes it: sources and texts line by line, a drawing in one line."
+    import nbformat
+
+    plain = json.loads(nbformat.writes(nb, version=4))
+    for output in (o for c in plain["cells"] for o in c.get("outputs", ())):
+        svg = output.get("data", {}).get("image/svg+xml")
+        if isinstance(svg, list):
+            output["data"]["image/svg+xml"] = "".join(svg)
+    return json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
 def execute(path: Path, timeout: int) -> float:
     "Run one notebook from a clean kernel and store its outputs, cleaned, with its provenance; return the seconds it took."
     import nbformat
@@ -42,11 +71,11 @@ def execute(path: Path, timeout: int) -> float:
     from nbdev.clean import clean_nb
 
     nb = nbformat.read(path, as_version=4)
-    start = time.perf_counter()
+    before, start = source_hash(nb), time.perf_counter()
     NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
     seconds = time.perf_counter() - start
     nb.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "python3", "language": "python", "name": "python3"},
+        "kernelspec": KERNEL,
         "language_info": {"name": "python"},
         "portfolio_ml": {
             "executed": date.today().isoformat(),
@@ -57,31 +86,47 @@ def execute(path: Path, timeout: int) -> float:
         },
     })
     clean_nb(nb, allowed_metadata_keys=["portfolio_ml"], allowed_cell_metadata_keys=["tags"])
-    write_atomically(path, json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    if source_hash(read(path)) != before:
+        raise RuntimeError("the chapter was edited while it ran: its new text is kept, run it again")
+    write_atomically(path, as_text(nb))
     return seconds
 
 
+def last_seconds(path: Path) -> float:
+    "Say how long a chapter took when it was last run."
+    return provenance(read(path)).get("seconds", 0.0)
+
+
+def rerun(paths: list[Path], jobs: int, timeout: int) -> list[Path]:
+    "Execute chapters, the long ones first, saying how far it has got; return those that failed."
+    failed, start = [], time.perf_counter()
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = {pool.submit(execute, p, timeout): p for p in sorted(paths, key=last_seconds, reverse=True)}
+        for n, run in enumerate(as_completed(runs), 1):
+            name, error = runs[run].relative_to(ROOT), run.exception()
+            at = f"[{n}/{len(runs)}, {time.perf_counter() - start:.0f} s]"
+            if error:
+                failed.append(name)
+                print(f"{at} {name} FAILED\n{error}", flush=True)
+            else:
+                print(f"{at} {name} {run.result():.1f} s", flush=True)
+    return failed
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    "Read the command line, re-execute, and say what came of it."
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("patterns", nargs="*", help="parts of a chapter's path, such as `measure/`; none: every chapter")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="kernels at a time")
     parser.add_argument("--timeout", type=int, default=300, help="seconds a cell may take")
     args = parser.parse_args()
     os.environ.update({"TQDM_DISABLE": "1", "PYTHONHASHSEED": "0", **ONE_THREAD})
     os.environ.pop("MPLBACKEND", None)
-    paths, failed, start = chapters(args.patterns), [], time.perf_counter()
-    with ThreadPoolExecutor(args.jobs) as pool:
-        runs = {pool.submit(execute, p, args.timeout): p for p in paths}
-        for n, run in enumerate(as_completed(runs), 1):
-            name = runs[run].relative_to(ROOT)
-            error = run.exception()
-            if error:
-                failed.append(name)
-                print(f"[{n}/{len(runs)}] {name} FAILED\n{error}", flush=True)
-            else:
-                print(f"[{n}/{len(runs)}] {name} {run.result():.1f} s", flush=True)
-    print(f"{len(paths) - len(failed)} chapters re-executed in {time.perf_counter() - start:.0f} s" + (f"; {len(failed)} failed" if failed else ""))
-    return 1 if failed else 0
+    paths, start = chapters(args.patterns), time.perf_counter()
+    failed = rerun(paths, args.jobs, args.timeout)
+    done = f"{len(paths) - len(failed)} chapters re-executed in {time.perf_counter() - start:.0f} s"
+    print(f"{done}; failed: {', '.join(map(str, failed))}" if failed else done)
+    return 1 if failed or not paths else 0
 
 
 if __name__ == "__main__":
