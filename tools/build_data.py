@@ -418,6 +418,7 @@ class Spec:
     large_moves: tuple[tuple[str, str, str], ...] = ()  # (date, asset, why): every daily return beyond 50 %
     columns_note: str = ""
     companions: tuple[str, ...] = ()
+    date_columns: tuple[str, ...] = ()
 
 
 def flaw(what, assets=(), first=None, last=None):
@@ -515,6 +516,7 @@ SPECS = [
         name="sp500_membership", title="When companies entered and left the S&P 500", kind="table", frequency="event", unit="date", index="symbol",
         bias="Near-complete from 2012, thinner before: it measures survivorship bias, it cannot repair it.", licence="MIT",
         sources=(("index-constitution", "index_constitution/_data/history/sp500.pkl"),), build=sp500_membership,
+        date_columns=("entered", "left"),
         transformation="Unpickled with only a data frame's own classes allowed; columns named entered and left (blank: still a member); sorted.",
         flaws=(flaw("An entry on 1976-07-01 means 'not later than'", first="1976-07-01", last="1976-07-01"), flaw("Removals before 2012 are incomplete", last="2011-12-31")),
     ),
@@ -719,7 +721,7 @@ def make_card(spec: Spec, frame: pd.DataFrame, plain: bytes, packed: bytes) -> d
     sources = [{"package": p, "version": ARTEFACTS[p].version, "artefact_sha256": ARTEFACTS[p].sha256, "members": m} for p, m in artefacts.items()]
     return {
         "name": spec.name, "title": spec.title, "kind": spec.kind, "frequency": spec.frequency, "unit": spec.unit, "basis": spec.basis, "span": span,
-        "shape": list(frame.shape), "index": spec.index.split(","), "columns": [str(c) for c in frame.columns], "columns_note": spec.columns_note, "missing": int(frame.isna().sum().sum()),
+        "shape": list(frame.shape), "index": spec.index.split(","), "columns": [str(c) for c in frame.columns], "columns_note": spec.columns_note, "date_columns": list(spec.date_columns), "missing": int((frame.isna() | frame.eq("")).sum().sum()),
         "bias": spec.bias, "flaws": list(spec.flaws), "large_moves": [{"date": d, "asset": a, "why": w} for d, a, w in spec.large_moves], "transformation": spec.transformation,
         "licence": spec.licence, "sources": sources, "companions": list(spec.companions),
         "file": f"{spec.name}.csv.gz", "bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest(), "csv_sha256": hashlib.sha256(plain).hexdigest(),
