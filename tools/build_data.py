@@ -451,7 +451,7 @@ SPECS = [
         basis="total return", bias="Survivors: companies that were large in 2022; a backtest on them flatters every long portfolio.", licence="BSD-3-Clause",
         sources=(("skfolio", "skfolio/datasets/data/sp500_dataset.csv.gz"),), build=us20, transformation="None: the source's numbers, dates in ISO form.",
         flaws=(
-            flaw("Prices are rounded to three decimals; of the adjusted prices of 0.1-0.3 dollars of the early years that is 0.2-0.5 % of noise on a daily return", ["AAPL", "BBY", "MSFT", "UNH"], "1990-01-02", "1996-12-31"),
+            flaw("Prices are rounded to three decimals: where the adjusted price of the early years is 0.1 to 0.4 dollars, one step of the last digit is 0.3 to 0.9 % of it", ["AAPL", "BBY", "MSFT", "UNH"], "1990-01-02", "1996-12-31"),
             flaw("Stale: zero return on 92 % of the days of 1990, 90 % of 1991, 70 % of 1992; zero-return runs of up to 68 days", ["RRC"], "1990-01-02", "1992-12-31"),
             flaw("A return of -66.7 %, within 0.02 points of minus two thirds, in a stale stretch: looks like a corporate action that the source did not adjust", ["RRC"], "1990-04-10", "1990-04-10"),
         ),
@@ -464,7 +464,7 @@ SPECS = [
     ),
     Spec(
         name="sp500_index", title="S&P 500 price index, daily closes", kind="price", frequency="daily", unit="index points", basis="price only",
-        bias="Price only: about 2.4 % a year below the total return of the US market over 2000-2018 (measured against ff3_monthly).", licence="BSD-3-Clause",
+        bias="Price only: about 2.3 points a year below the total return of the US market over 2000-2018 (measured against ff3_monthly).", licence="BSD-3-Clause",
         sources=(("skfolio", "skfolio/datasets/data/sp500_index.csv.gz"),), build=sp500_index, transformation="None: the source's numbers, dates in ISO form.",
         flaws=(flaw("Dividends are not in it"),),
     ),
@@ -476,7 +476,7 @@ SPECS = [
     Spec(
         name="multi_asset", title="Stocks, bonds, gold and cash, daily returns", kind="return", frequency="daily", unit="simple return a day, decimal",
         basis="mixed: `stocks` is price only, the other five are total returns",
-        bias="`stocks` lacks its dividends (about 2.4 % a year against the whole US market, 2000-2018); gold and nasdaq start in 2018.",
+        bias="`stocks` lacks its dividends (2.3 points a year behind the total return of the whole US market, 2000-2018); gold and nasdaq start in 2018.",
         licence="BSD-3-Clause (stocks), Apache-2.0 (nasdaq, gold), MIT with public-domain contents (bonds, notes, cash: " + FRED + ")",
         sources=(
             ("skfolio", "skfolio/datasets/data/sp500_index.csv.gz"), ("tiportfolio", "tests/data/qqq_2018_2024_yf.csv"), ("tiportfolio", "tests/data/gld_2018_2024_yf.csv"),
@@ -634,7 +634,7 @@ SPECS = [
         sources=(("bokeh-sampledata", "bokeh_sampledata/_data/stocks.csv.gz"),), build=ohlcv5, transformation="Columns renamed, rows sorted.",
         flaws=(flaw("Splits are visible in the unadjusted prices: AAPL 2000-06-21 and 2005-02-28, MSFT 2003-02-18", ["AAPL", "MSFT"]),),
         large_moves=(("2000-09-29", "AAPL", "genuine: profit warning"),),
-        columns_note="`load_prices` gives the adjusted closes, one column a symbol. Dividends follow from the two closes: D = P[-1] * ((adj/close) / (adj[-1]/close[-1]) - 1).",
+        columns_note="`load_prices` gives the adjusted closes, one column a symbol. Dividends follow from the two closes: D = close * ((adjusted/close) / (adjusted[-1]/close[-1]) - 1), all of the ex-day but for those marked [-1].",
     ),
     olps("nyse_o", "nyse_o", "NYSE(O): 36 stocks, 1962-1984", 5, "Five decimals, as published: exact.", 5651),
     olps("nyse_n", "nyse_n", "NYSE(N): 23 stocks, 1985-2010", 9, "Nine decimals, the precision of the source: exact.", 6431),
