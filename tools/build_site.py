@@ -4,10 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from site_builder.build import build
-from site_builder.project import SiteError
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # so that it runs as a script too
+
+from tools.site_builder.build import build
+from tools.site_builder.project import SiteError
+
 
 
 def main() -> int:
@@ -15,11 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder with _quarto.yml")
     parser.add_argument("--partial", action="store_true", help="leave out pages of the sidebar that nobody has written yet")
+    parser.add_argument("--draft", action="store_true", help="publish in spite of problems, to look at pages being written")
     args = parser.parse_args()
     try:
-        build(args.root, args.partial)
+        build(args.root, args.partial or args.draft, draft=args.draft)
     except SiteError as error:
-        print(error, file=sys.stderr)
+        print(error, "" if args.draft else "The old site is left as it was.", sep="\n", file=sys.stderr)
         return 1
     return 0
 

@@ -5,10 +5,11 @@ import os
 import sys
 from pathlib import Path
 
-from site_builder.notebooks import process
-from site_builder.project import Problems, Project
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # Quarto runs this file as a script
+
+from tools.site_builder.notebooks import process
+from tools.site_builder.project import Problems, Project
 
 
 def page_path() -> str:

@@ -227,7 +227,7 @@ def parameter_table(
         kind = code(p.kind) + (f"{', ' if p.kind else ''}default `{p.default.replace('|', 'or')}`" if p.default else "")
         lines.append(f"| `{p.name}` | {kind} | {cell(p.text)} |")
     if returns:
-        lines.append(f"| **returns** | {code(returns.kind)} | {cell(returns.text)} |")
+        lines.append(f"| **Returns** | {code(returns.kind)} | {cell(returns.text)} |")
     return "\n".join(lines)
 
 
@@ -346,14 +346,17 @@ def document(
     name: str,  # the symbol's qualified name, such as `Backtest` or `Backtest.summary`
     module: Module,  # the module that exports it
     level: int = 3,  # the heading's level
+    folded: bool = False,  # fold the parameter table, since the source with its comments stands right below
 ) -> str:
     "Write the documentation of one exported symbol as Markdown that Quarto and smalldocs read alike."
     node = module.definitions[name]
     is_class = isinstance(node, ast.ClassDef)
     parts = document_class(name, node, module) if is_class else document_function(name, node, module)
     source = project.source_url(module.path.relative_to(project.root).as_posix(), node.lineno)
+    if folded:
+        parts = [f"<details>\n<summary>Parameters</summary>\n\n{p}\n\n</details>" if p.startswith("| Parameter") else p for p in parts]
     body = "\n\n".join(p for p in parts if p)
     out = [f"{'#' * level} `{name}` {{#{anchor(name)}}}", f"::: {{.api}}\n[source]({source}){{.api-source}}\n\n{body}\n:::"]
     if is_class:
-        out += [document(project, f"{name}.{m.name}", module, level + 1) for m in methods(node)]
+        out += [document(project, f"{name}.{m.name}", module, level + 1, folded) for m in methods(node)]
     return "\n\n".join(out)

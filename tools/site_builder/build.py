@@ -138,6 +138,8 @@ def finish_page(
     text = tokens.into_html(text)
     text = re.sub(r'<svg alt="[^"]*" ', "<svg ", text)
     text = text.replace(f'class="navbar-brand" href="{up}"', f'class="navbar-brand" href="{up}{home}"')
+    for ident in re.findall(r'<h[34][^>]*data-anchor-id="([^"]+)"[^>]*><code>', text):  # a symbol's entry in the contents looks like code
+        text = text.replace(f'id="toc-{ident}" class="nav-link"', f'id="toc-{ident}" class="nav-link toc-symbol"')
     words = len(re.sub(r"<(?:svg|script|style|pre|nav)\b.*?</(?:svg|script|style|pre|nav)>|<[^>]+>", " ", text, flags=re.S).split())
     end = text.find("</header>", text.find('id="title-block-header"'))
     if end > 0 and 'id="title-block-header"' in text:
@@ -179,16 +181,28 @@ def finish_site(
 # ---------------------------------------------------------------- the swap
 
 
+def alive(
+    pid: int,  # a process
+) -> bool:
+    "Say whether a process is running."
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def scratch_folder(
-    root: Path,  # the project's folder
     target: Path,  # where the finished site goes
 ) -> Path:
     "Make a scratch folder beside the site; clean up after builds that were killed, and bring a site back that was being swapped."
-    parent = root / "_build"
+    parent = target.parent / "_build"
     parent.mkdir(exist_ok=True)
     for old in parent.glob("site-*"):
         pid = int(old.name.partition("-")[2])
-        if pid != os.getpid() and Path(f"/proc/{pid}").exists():
+        if pid != os.getpid() and alive(pid):
             continue  # another build is at work
         if (old / "previous").is_dir() and not target.exists():
             os.replace(old / "previous", target)
@@ -212,12 +226,14 @@ def swap(
 def build(
     root: Path,  # the project's folder
     partial: bool = False,  # leave out pages of the sidebar that are not there
+    target: Path | None = None,  # where the site goes; None: the `output-dir` of `_quarto.yml`
+    draft: bool = False,  # publish in spite of problems, to look at pages being written; the problems are still raised
 ) -> Path:
     "Build the site; raise `SiteError` with every problem and leave the old site when there is one."
     start = time.perf_counter()
     project, problems, tokens = Project(root.resolve(), partial), Problems(), Tokens()
-    target = project.root / project.config["project"]["output-dir"]
-    scratch = scratch_folder(project.root, target)
+    target = target or project.root / project.config["project"]["output-dir"]
+    scratch = scratch_folder(target)
     stage, out = scratch / "stage", scratch / "out"
     try:
         stage.mkdir()
@@ -236,9 +252,11 @@ def build(
             render(stage, problems)
             finish_site(project, out, tokens)
             check_site(project, out, problems)
-        problems.raise_if_any()
+        if not draft:
+            problems.raise_if_any()
         swap(out, target, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     say(f"{len(pages)} pages in {target.name} after {time.perf_counter() - start:.1f} s")
+    problems.raise_if_any()
     return target

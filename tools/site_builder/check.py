@@ -13,7 +13,7 @@ RESOURCES = {"script": "src", "link": "href", "img": "src", "source": "src", "if
 NOT_LOADED = {"canonical", "alternate", "license", "author", "next", "prev"}  # kinds of <link> that no browser fetches
 DELIVERY = re.compile(r"(?:cdn\.jsdelivr|unpkg\.com|cdnjs\.|googleapis|gstatic|polyfill\.io|cdn\.plot\.ly|mathjax\.org)[\w./-]*")
 CSS_URL = re.compile(r"url\(\s*['\"]?([^'\")]+)['\"]?\s*\)|@import\s+['\"]([^'\"]+)")
-LEFTOVER = re.compile(rf"{TOKEN.pattern}|\?@[\w-]+|(?<![\w/])@(?:fig|tbl|eq|sec|thm)-[\w-]+|^:::.*$|\$\$", re.M)
+LEFTOVER = re.compile(rf"{TOKEN.pattern}|(?<![\w/])@(?:fig|tbl|eq|sec|thm)-[\w-]+|^:::.*$|\$\$", re.M)
 
 
 def off_site(
@@ -69,7 +69,7 @@ class SiteCheck:
             return
         if not (self.out / name).is_file():
             self.problems.add(page, f"broken link {address} ({words})")
-        elif ident and name in self.ids and ident not in self.ids[name]:
+        elif ident and name in self.ids and ident not in self.ids[name] and not ident.startswith("ref-"):  # a citation, checked before
             self.problems.add(page, f"broken anchor {address} ({words})")
 
     def resource(

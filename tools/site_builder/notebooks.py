@@ -10,6 +10,8 @@ from .project import Problems, Project
 from .status import fill_placeholders, provenance
 from .symbols import link_names
 
+TITLE = re.compile(r"\s*# (?P<title>[^\n]+)\n?(?:\s*\n(?P<claim>(?:>[^\n]*\n?)+))?(?:\s*\n(?P<options>(?:- [\w-]+: [^\n]*\n?)+))?")
+
 
 def default_export(
     nb: dict,  # a notebook as JSON
@@ -62,7 +64,8 @@ def add_documentation(
             if module is None or name not in module.definitions:
                 problems.add(page, f"{name} is not in the exported module {exported or '(none)'}: run nbdev_export")
             else:
-                out.append(mk_cell(document(project, name, module), "markdown"))
+                text = document(project, name, module, folded="exports" in cell.directives_)
+                out.append(mk_cell(text, "markdown"))
         if not shown:
             out.append(cell)
     nb.cells = out
@@ -77,6 +80,47 @@ def link_cells(
     for cell in nb.cells:
         if cell.cell_type == "markdown" and cell.source:
             cell.source = link_names(cell.source, project, page)
+
+
+def part_headings(
+    nb: object,  # a notebook under nbdev's processors
+) -> None:
+    "Give a heading an id of its own when its text would make the id of a symbol documented on the page, as `Drawdowns` and `drawdowns`."
+    symbols = {m[1] for c in nb.cells if c.cell_type == "markdown" for m in re.finditer(r"^#+ `[^`]+` \{#(\S+)\}$", c.source or "", re.M)}
+
+    def one(m: re.Match) -> str:
+        ident = re.sub(r"[^\w\s.-]", "", m[2]).strip().lower().replace(" ", "-")
+        return f"{m[0]} {{#{ident}-section}}" if ident in symbols else m[0]
+
+    for cell in nb.cells:
+        if cell.cell_type == "markdown" and cell.source:
+            cell.source = re.sub(r"^(#{2,6}) ([^`{}\n]+)$", one, cell.source, flags=re.M)
+
+
+def split_title_cell(
+    nb: dict,  # a notebook as JSON
+) -> dict:
+    """Part the title cell into front matter and the rest: title, claim, and options written as `- key: value`.
+
+    nbdev takes the whole cell for front matter, and what else stands in it would be lost."""
+    cells = list(nb["cells"])
+    for k, cell in enumerate(cells):
+        text = "".join(cell["source"])
+        m = TITLE.match(text) if cell["cell_type"] == "markdown" else None
+        if cell["cell_type"] == "raw" and text.lstrip().startswith("---"):
+            break
+        if m is None:
+            continue
+        front = {"title": m["title"].strip()}
+        if m["claim"]:
+            front["description"] = " ".join(line.lstrip("> ") for line in m["claim"].strip().splitlines())
+        front |= yaml.safe_load(re.sub(r"^- ", "", m["options"] or "", flags=re.M)) or {}
+        raw = {"cell_type": "raw", "id": "front-matter", "metadata": {}, "source": f"---\n{yaml.dump(front, allow_unicode=True, sort_keys=False, width=10**6)}---\n"}
+        rest = text[m.end() :].strip("\n")
+        cells[k : k + 1] = [{**cell, "source": rest}] if rest.strip() else []
+        cells.insert(0, raw)
+        break
+    return {**nb, "cells": cells}
 
 
 def drop_output_file(
@@ -102,7 +146,7 @@ def process(
     from nbdev.frontmatter import FrontmatterProc
     from nbdev.process import NBProcessor
 
-    state = dict2nb(nb)
+    state = dict2nb(split_title_cell(nb))
     state.path_ = page
     steps = [FrontmatterProc, p.populate_language, p.strip_ansi, p.hide_line, p.filter_stream_, p.rm_header_dash]
     steps += [p.rm_export, p.clean_magics, p.hide_, p.add_fold, p.strip_hidden_metadata]
@@ -110,6 +154,7 @@ def process(
     add_documentation(state, default_export(nb), project, page, problems)
     fill_placeholders(state, project)
     processor.process()
+    part_headings(state)
     link_cells(state, project, page)
     if foot := provenance(nb, project, page):
         state.cells.append(mk_cell(foot, "markdown"))

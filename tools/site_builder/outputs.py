@@ -17,7 +17,9 @@ def clean_svg(
     "Make an inline SVG: no prolog, ids of its own, scaling with the column, named for screen readers."
     text = SVG_NOISE.sub("", text).strip()
     text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, flags=re.S)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{ident}-\1"', text)
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{ident}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r"\s*\n\s*", " ", text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{ident}-\1)", text)
     text = re.sub(r'((?:xlink:)?href)="#([^"]+)"', rf'\1="#{ident}-\2"', text)
     head = re.match(r"<svg\b[^>]*>", text)

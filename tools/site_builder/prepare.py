@@ -295,7 +295,8 @@ class PagePreparation:
             return
         self.front = yaml.safe_load(text.strip("-")) or {}
         front = {k: self.replace(v) if k in ("title", "subtitle", "description") and isinstance(v, str) else v for k, v in self.front.items()}
-        front.pop("nocite", None)
+        for key in ("nocite", "aliases"):  # Quarto's; the builder fills the bibliography and redirects by itself
+            front.pop(key, None)
         cell["source"] = f"---\n{yaml.dump(front, allow_unicode=True, sort_keys=False, width=10**6)}---\n"
 
     def prepare(self) -> dict:

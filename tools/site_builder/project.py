@@ -31,7 +31,7 @@ class Problems:
         "Raise `SiteError` with the whole list when there is one."
         if self.found:
             lines = "\n".join(f"  {page}: {text}" for page, text in sorted(self.found))
-            raise SiteError(f"{len(self.found)} problem(s), the old site is left as it was:\n{lines}")
+            raise SiteError(f"{len(self.found)} problem(s):\n{lines}")
 
 
 @dataclass

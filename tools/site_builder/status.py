@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from rerun import source_hash
+from tools.rerun import source_hash
 
 from .project import Project
 
@@ -68,6 +68,7 @@ def facts(
         "executed": run.get("executed", ""),
         "seconds": run.get("seconds"),
         "cells": len(nb["cells"]),
+        "code": len(code),
         "checks": sum(is_check(n) for c in code for n in ast.walk(tree_of(c))),
         "figures": sum(any(k in o.get("data", {}) for k in pictures) for c in code for o in c.get("outputs", [])),
         "data": sorted(used | set(data)),
@@ -90,11 +91,11 @@ def status_table(
     "Write the status of every executed chapter as a Markdown table."
     lines = ["| Chapter | Executed | Run time | Cells | Checks | Figures | Data | In step |", "|:---|:---|---:|---:|---:|---:|:---|:---|"]
     for page, f in all_facts(str(project.root)).items():
-        if f["in_step"] is None and not f["checks"]:
+        if not f["code"]:
             continue
         when = f["executed"] or "never"
         seconds = f"{f['seconds']:.1f} s" if f["seconds"] is not None else ""
-        data = ", ".join(f"`{d}`" for d in f["data"])
+        data = ", ".join(f"`{d}`" for d in f["data"]) if len(f["data"]) < 3 else f"{len(f['data'])} sets"
         step = {True: "yes", False: "**no**", None: "**not run**"}[f["in_step"]]
         cells = [f"[{f['title']}](/{page})", when, seconds, f["cells"], f["checks"], f["figures"], data, step]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -111,7 +112,7 @@ def numbers(
     data = {d for f in found for d in f["data"]}
     cards = [
         (len(chapters), "chapters executed"),
-        (sum(f["checks"] for f in found), "checks, all passed"),
+        (sum(f["checks"] for f in found), "assertions, all passed"),
         (sum(f["figures"] for f in found), "figures"),
         (len(data), "data sets used"),
         (f"{total:.0f} s", "to run it all again"),
@@ -138,10 +139,9 @@ def provenance(
     page: str,  # its path
 ) -> str:
     "Write the provenance of an executed notebook as a Markdown box; empty for a page that was never executed."
-    run = nb["metadata"].get("portfolio_ml")
-    if not run:
+    run, f = nb["metadata"].get("portfolio_ml"), facts(nb)
+    if not run or not f["code"]:
         return ""
-    f = facts(nb)
     data = run.get("data") or {}
     names = [f"`{d}`" + (f" ({str(data[d])[:12]})" if d in data else "") for d in f["data"]]
     items = [
