@@ -277,6 +277,9 @@ def test_ruin():
     for f in (pf.annualised_return, pf.max_drawdown, pf.drawdowns, pf.equity_curve, pf.calmar_ratio):
         with pytest.raises(DataError, match="more than 100 %"):
             f(pd.DataFrame({"A": [0.1, 0.2], "B": [0.1, -1.2]}))
+    for f in (pf.performance_summary, lambda x: pf.calmar_ratio(x, mean="arithmetic")):
+        with pytest.raises(DataError, match="B lose more than 100 %"):
+            f(pd.DataFrame({"A": [0.1, 0.2], "B": [0.1, -1.2]}))
     assert pf.max_drawdown(np.array([0.1, -1.2]), compounded=False) == pytest.approx(-1.2)
 
 
@@ -290,7 +293,10 @@ def test_turnover_by_hand():
     np.testing.assert_allclose(pf.turnover(weights), [0, 0, 0.5])
     np.testing.assert_allclose(pf.turnover(weights.to_numpy(), initial=True), [1, 0, 0.5])
     with pytest.raises(ShapeError):
-        pf.turnover(weights, returns.iloc[:2])
+        pf.turnover(weights.to_numpy(), returns.to_numpy()[:2])
+    for other in (returns.iloc[:2], returns[["B", "A"]], returns.shift(1, freq="B")):
+        with pytest.raises(DataError, match="reindex"):
+            pf.turnover(weights, other)
 
 
 def test_an_unrebalanced_portfolio_has_no_turnover(daily):
@@ -331,6 +337,11 @@ def test_summary_of_unequal_histories(daily):
     table = pf.performance_summary(gappy, missing="omit")
     assert table.loc["Periods"].tolist() == [1500, 1000, 1500, 1500]
     assert table.loc["Sharpe ratio", "B"] == pytest.approx(pf.sharpe_ratio(daily["B"].iloc[500:]))
+    full = pf.performance_summary(daily.iloc[500:], benchmark=daily["A"], risk_free=daily["D"])
+    array = pf.performance_summary(gappy.to_numpy(), benchmark=daily["A"].to_numpy(), risk_free=daily["D"].to_numpy(), missing="omit")
+    np.testing.assert_allclose(array[1], full["B"])
+    with pytest.raises(InsufficientDataError, match="C"):
+        pf.performance_summary(daily.assign(C=np.nan), missing="omit")
 
 
 @pytest.mark.parametrize(("freq", "periods"), [("B", 252), ("D", 365), ("W-FRI", 52), ("ME", 12), ("QE", 4), ("YE", 1)])
@@ -341,6 +352,8 @@ def test_frequencies(freq, periods):
     assert pf.annualised_volatility(r) == pytest.approx(r.std() * np.sqrt(periods))
     assert pf.annualised_volatility(r, periods_per_year=7) == pytest.approx(r.std() * np.sqrt(7))
     assert pf.infer_periods_per_year(pd.RangeIndex(5)) == 252
+    assert pf.infer_periods_per_year(index.tz_localize("Europe/Zurich")) == periods
+    assert pf.aggregate_returns(r.tz_localize("Europe/Zurich"), "year").tolist() == pf.aggregate_returns(r, "year").tolist()
 
 
 def test_odd_frequencies_are_refused():

@@ -57,7 +57,7 @@ def _option(
     if value not in allowed:
         raise DataError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
 
-# %% ../../nbs/measure/performance.ipynb #8a3a0ed5
+# %% ../../nbs/measure/performance.ipynb #98f3d35b
 def _align(
     series,  # one number, or T of them: Series, one-column frame or array
     returns,  # the returns that it goes with
@@ -87,9 +87,10 @@ def _refuse_ruin(
     columns,  # N column labels
 ) -> None:  # nothing: it raises or it returns
     "Refuse to compound a loss of more than everything."
-    worst = values.min(axis=0)
-    if (worst < -1).any():
-        raise DataError(f"returns: {name_some(columns[worst < -1])} lose more than 100 % in one period ({worst.min():.1%}); that cannot be compounded. Percent instead of decimals?")
+    ruined = (values < -1).any(axis=0)
+    if ruined.any():
+        worst = f"{np.nanmin(values):.1%}"
+        raise DataError(f"returns: {name_some(columns[ruined])} lose more than 100 % in one period ({worst}); that cannot be compounded. Percent instead of decimals?")
 
 # %% ../../nbs/measure/performance.ipynb #a4346731
 def _price_panel(
@@ -155,7 +156,7 @@ def equity_curve(
     wealth = np.cumprod(1 + values, axis=0) if compounded else 1 + np.cumsum(values, axis=0)
     return _as_given(initial * wealth, returns, index, columns)
 
-# %% ../../nbs/measure/performance.ipynb #b629ecdd
+# %% ../../nbs/measure/performance.ipynb #48b71c5f
 def infer_periods_per_year(
     index,  # row labels of the returns
 ) -> float:  # 252, 52, 12, 4 or 1 (365 when weekends trade); 252 where there are no dates
@@ -166,7 +167,7 @@ def infer_periods_per_year(
         return 252.0
     if len(index) < 2:
         raise InsufficientDataError("returns: one date tells no frequency; pass periods_per_year")
-    days = float(np.median(np.diff(index.to_numpy()) / np.timedelta64(1, "D")))
+    days = float(np.median(np.diff(index.tz_localize(None).to_numpy()) / np.timedelta64(1, "D")))
     if 0.9 < days <= 4:
         return 365.0 if (index.day_of_week >= 5).mean() > 0.2 else 252.0
     for low, high, periods in ((5, 9, 52.0), (26, 33, 12.0), (80, 100, 4.0), (350, 380, 1.0)):
@@ -186,7 +187,7 @@ def aggregate_returns(
     if not isinstance(index, pd.DatetimeIndex):
         raise DataError("returns: calendar periods need a DatetimeIndex")
     _refuse_ruin(values, columns)
-    period = index.to_period(codes[to]).asi8
+    period = index.tz_localize(None).to_period(codes[to]).asi8
     first = np.flatnonzero(np.r_[True, period[1:] != period[:-1]])
     last = np.r_[first[1:], len(index)] - 1
     return _as_given(np.multiply.reduceat(1 + values, first, axis=0) - 1, returns, index[last], columns)
@@ -296,7 +297,7 @@ def sortino_ratio(
     ratio = _ratio(top, bottom, np.abs(values).max(axis=0))
     return _as_given(ratio * np.sqrt(_periods(periods_per_year, index, annualise)), returns, columns=columns)
 
-# %% ../../nbs/measure/performance.ipynb #dcf53df1
+# %% ../../nbs/measure/performance.ipynb #22f0792d
 def _drawdowns(
     values: np.ndarray,  # (T, N) simple returns
     compounded: bool,  # False: sums in place of products
@@ -342,7 +343,7 @@ def calmar_ratio(
     "Compute the Calmar ratio: return per year over the depth of the maximum drawdown."
     values, index, columns = check_returns(returns)
     top = _mean_return(values, _periods(periods_per_year, index, annualise), mean, columns)
-    return _as_given(_ratio(top, np.abs(max_drawdown(values, compounded=compounded))), returns, columns=columns)
+    return _as_given(_ratio(top, np.abs(np.atleast_1d(max_drawdown(returns, compounded=compounded)))), returns, columns=columns)
 
 # %% ../../nbs/measure/performance.ipynb #dc7e7696
 def drawdown_episodes(
@@ -562,7 +563,7 @@ def information_ratio(
     ratio = _ratio(active.mean(axis=0), active.std(axis=0, ddof=ddof), np.abs(values).max(axis=0))
     return _as_given(ratio * np.sqrt(_periods(periods_per_year, index, annualise)), returns, columns=columns)
 
-# %% ../../nbs/measure/performance.ipynb #980fa88f
+# %% ../../nbs/measure/performance.ipynb #ded5a68e
 def hit_rate(
     returns,  # (T, N) or (T,) returns per period
     *,
@@ -586,6 +587,9 @@ def turnover(
     _option(convention, ("two-way", "one-way"), "convention")
     held, index, _ = check_returns(weights, name="weights")
     moves = np.zeros_like(held) if returns is None else check_returns(returns)[0]
+    labelled = isinstance(weights, pd.DataFrame) and isinstance(returns, pd.DataFrame)
+    if labelled and not (weights.index.equals(returns.index) and weights.columns.equals(returns.columns)):
+        raise DataError("returns: dates and assets must be those of the weights, in the same order; reindex one to the other first")
     if moves.shape != held.shape:
         raise ShapeError(f"returns: shape {moves.shape} beside weights of shape {held.shape}")
     growth = 1 + (held * moves).sum(axis=1, keepdims=True)
@@ -630,7 +634,7 @@ def _summary_rows(
         rows["Information ratio"] = information_ratio(values, market, **year)
     return rows
 
-# %% ../../nbs/measure/performance.ipynb #36beb9b3
+# %% ../../nbs/measure/performance.ipynb #6e44506f
 def performance_summary(
     returns,  # (T, N) or (T,) simple returns per period, decimals
     *,
@@ -643,17 +647,16 @@ def performance_summary(
     "Tabulate the measures of this chapter, one column a series."
     _option(missing, ("raise", "omit"), "missing")
     panel = as_panel(returns)
-    check_returns(panel, min_obs=2, allow_missing=missing == "omit")
-    common = dict(benchmark=benchmark, risk_free=risk_free, periods_per_year=periods_per_year, confidence=confidence)
-    if panel.isna().to_numpy().any():
-        each = [performance_summary(panel[[c]].dropna(), **common) for c in panel.columns]
-        table = pd.concat(each, axis=1)
-        table.attrs = each[0].attrs
-        return table
-    values, periods = panel.to_numpy(), _periods(periods_per_year, panel.index)
-    rate = _align(risk_free, panel, "risk_free") + np.zeros((len(panel), 1))
+    values, index, columns = check_returns(panel, min_obs=2, allow_missing=missing == "omit")
+    _refuse_ruin(values, columns)
+    periods, kept = _periods(periods_per_year, index), ~np.isnan(values)
+    if (few := kept.sum(axis=0) < 2).any():
+        raise InsufficientDataError(f"returns: {name_some(columns[few])} have fewer than two values")
+    rate = _align(risk_free, panel, "risk_free") + np.zeros((len(index), 1))
     market = None if benchmark is None else _align(benchmark, panel, "benchmark")
-    table = pd.DataFrame.from_dict(_summary_rows(values, rate, market, periods, confidence), orient="index", columns=panel.columns)
+    groups = [(slice(None), slice(None))] if kept.all() else [(k, [i]) for i, k in enumerate(kept.T)]
+    parts = [_summary_rows(values[k][:, i], rate[k], market if market is None else market[k], periods, confidence) for k, i in groups]
+    table = pd.DataFrame({name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, index=columns).T
     table.attrs = {"periods_per_year": periods, "confidence": confidence, "signs": "drawdown negative, VaR and CVaR positive losses"}
     return table
 
