@@ -7,13 +7,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # so that it runs as a script too
 
-from tools.site_builder.build import build
-from tools.site_builder.project import SiteError
-
 
 
 def main() -> int:
     "Read the command line, build, and say what is wrong."
+    from tools.site_builder.build import build
+    from tools.site_builder.project import SiteError
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder with _quarto.yml")
     parser.add_argument("--partial", action="store_true", help="leave out pages of the sidebar that nobody has written yet")

@@ -8,9 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # Quarto runs this file as a script
 
-from tools.site_builder.notebooks import process
-from tools.site_builder.project import Problems, Project
-
 
 def page_path() -> str:
     "Find the notebook's path from the root, which Quarto gives in the environment."
@@ -23,6 +20,9 @@ def page_path() -> str:
 
 def main() -> int:
     "Filter one notebook; complain on stderr, never fail Quarto's build of the other pages."
+    from tools.site_builder.notebooks import process
+    from tools.site_builder.project import Problems, Project
+
     problems = Problems()
     nb = process(json.load(sys.stdin), page_path(), Project(ROOT), problems)
     for page, text in problems.found:
