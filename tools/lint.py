@@ -21,6 +21,7 @@ from typing import NamedTuple
 from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
+SUPPORT = ("core/", "backtest/record")  # rooms that hold machinery, with a lighter budget
 EXPORTS = ("export", "exports", "exporti")
 SECTIONS = ("Key takeaways", "Exercises", "Further reading")
 NETWORK = ("requests", "urllib", "urllib3", "httpx", "aiohttp", "socket", "yfinance", "curl_cffi", "http", "ftplib", "pandas_datareader")
@@ -171,7 +172,7 @@ class Chapter:
         "Which budget holds: a full chapter, a supporting room, front and back matter."
         if self.name in MATTER:
             return "matter"
-        return "support" if self.name.startswith("core/") else "chapter"
+        return "support" if self.name.startswith(SUPPORT) else "chapter"
 
     @property
     def words(self) -> int:

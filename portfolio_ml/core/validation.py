@@ -7,7 +7,7 @@ __all__ = ['PortfolioError', 'DataError', 'ShapeError', 'MissingDataError', 'Non
            'DuplicateAssetError', 'DuplicateDateError', 'UnsortedIndexError', 'InsufficientDataError',
            'DataIntegrityError', 'UnknownDatasetError', 'MissingExtraError', 'InfeasibleError', 'LookAheadError',
            'name_some', 'check_labels', 'check_values', 'check_variation', 'as_panel', 'check_returns', 'require',
-           'write_atomic']
+           'write_atomic', 'track']
 
 # %% ../../nbs/core/validation.ipynb #d5bc57d6
 import importlib
@@ -209,3 +209,15 @@ def write_atomic(
         Path(scratch).unlink(missing_ok=True)
         raise
     return path
+
+# %% ../../nbs/core/validation.ipynb #16093c1a
+def track(
+    work,  # a sequence to go through
+    what: str,  # what to write before the bar
+    progress: bool | None = None,  # show a bar; None: when it takes longer than two seconds
+):  # the same sequence, with a bar
+    "Go through a sequence with a progress bar."
+    from tqdm.auto import tqdm
+
+    off = os.environ.get("TQDM_DISABLE", "").lower() in ("1", "true", "yes") if progress is None else not progress
+    return tqdm(work, desc=what, leave=False, delay=2 if progress is None else 0, disable=off)
