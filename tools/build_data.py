@@ -25,9 +25,9 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pandas as pd
@@ -541,7 +541,12 @@ SPECS = [
         bias="Members of 2016, and the most traded of them over the whole span: chosen with hindsight.", licence=CVXP,
         sources=tuple(("cvxportfolio", m) for m in PAPER), build=impact100,
         transformation="The 100 largest by mean dollar volume over the span, in alphabetical order; LVLT is passed over (see impact100_volumes); USDOLLAR renamed cash. The source has 4 significant digits.",
-        flaws=(flaw("Four significant digits"), flaw("`cash` is the return of a dollar deposit; a few of its days are below zero", ["cash"])), companions=("impact100_volumes",),
+        flaws=(
+            flaw("Four significant digits"),
+            *(flaw(f"A gain of {gain} on ordinary volume on the first day after a spin-off: an adjustment made twice, by its look", [asset], day, day)
+              for asset, day, gain in (("COP", "2012-05-01", "34.6 %"), ("FOXA", "2013-07-01", "15.4 %"), ("NOV", "2014-06-02", "11.4 %"), ("TWX", "2014-06-09", "10.1 %"))),
+            flaw("`cash` is the return of a dollar deposit; a few of its days are below zero", ["cash"]),
+        ), companions=("impact100_volumes",),
         large_moves=(
             ("2008-10-13", "MS", "genuine: a bank's investment in it was closed, on a day on which the market rose by a tenth"),
             ("2008-11-24", "C", "genuine: government rescue"),
