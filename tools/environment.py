@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,19 +141,24 @@ def install(python: Path, extras: str) -> str:
     return "pip"
 
 
+@contextmanager
 def only_one():
     "Hold the lock of the environment, so that two calls at once do not fill it together."
     try:
         import fcntl
     except ImportError:
-        return None
+        yield
+        return
     folder = os.open(ROOT, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        say("   another call is making the environment: waiting for it")
-        fcntl.flock(folder, fcntl.LOCK_EX)
-    return folder
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("   another call is making the environment: waiting for it")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def build(extras: str) -> None:
@@ -179,11 +185,9 @@ def main() -> None:
     args = parser.parse_args()
     if not TESTED[0] <= sys.version_info[:2] <= TESTED[1]:
         say("   note: tested on Python 3.11 to 3.13; this is {}.{}".format(*sys.version_info))
-    held = only_one()
-    if stamp().get("key") != key(args.extras) or not (VENV / "bin" / "python").exists():
-        build(args.extras)
-    if held is not None:
-        os.close(held)
+    with only_one():
+        if stamp().get("key") != key(args.extras) or not (VENV / "bin" / "python").exists():
+            build(args.extras)
 
 
 if __name__ == "__main__":
