@@ -601,7 +601,7 @@ def turnover(
     traded = bought + sold if convention == "two-way" else np.maximum(bought, sold)
     return pd.Series(traded, index=index, name="turnover") if isinstance(weights, pd.DataFrame) else traded
 
-# %% ../../nbs/measure/performance.ipynb #78c358fc
+# %% ../../nbs/measure/performance.ipynb #6337f6a8
 def _summary_rows(
     values: np.ndarray,  # (T, N) simple returns
     rate: np.ndarray,  # (T, 1) risk-free rate per period
@@ -625,13 +625,13 @@ def _summary_rows(
         "Hit rate": hit_rate(values),
         "Best period": values.max(axis=0),
         "Worst period": values.min(axis=0),
-        "Periods": np.full(values.shape[1], float(len(values))),
     }
     if market is not None:
         rows["Alpha"] = alpha(values, market, risk_free=rate, **year)
         rows["Beta"] = beta(values, market, risk_free=rate)
         rows["Tracking error"] = tracking_error(values, market, **year)
         rows["Information ratio"] = information_ratio(values, market, **year)
+    rows["Periods"] = np.full(values.shape[1], float(len(values)))
     return rows
 
 # %% ../../nbs/measure/performance.ipynb #6e44506f
