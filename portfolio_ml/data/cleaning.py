@@ -96,7 +96,7 @@ def missing_days(
     days = pd.bdate_range(index.min(), index.max()) if calendar is None else calendar[(calendar >= index.min()) & (calendar <= index.max())]
     return days.difference(index)
 
-# %% ../../nbs/data/cleaning.ipynb #c2ca87f9
+# %% ../../nbs/data/cleaning.ipynb #51ecd54b
 def same_columns(
     panel: pd.DataFrame,  # (T, N) prices or returns
 ) -> list[tuple[int, int]]:  # positions of a column and of an earlier one with the same values
@@ -114,8 +114,10 @@ def histories(
     panel: pd.DataFrame,  # (T, N) prices or returns
 ) -> pd.DataFrame:  # one row an asset: first, last, values, gaps
     "Say from when to when each asset has values, and how many are missing in between."
-    first, last = panel.apply(pd.Series.first_valid_index), panel.apply(pd.Series.last_valid_index)
-    return pd.DataFrame({"first": first, "last": last, "values": panel.notna().sum(), "gaps": gap_cells(panel).sum()})
+    have = panel.notna().to_numpy()
+    ends = {"first": have.argmax(axis=0), "last": len(have) - 1 - have[::-1].argmax(axis=0)}
+    table = pd.DataFrame({key: panel.index[at].where(have.any(axis=0)) for key, at in ends.items()}, index=panel.columns)
+    return table.assign(values=have.sum(axis=0), gaps=gap_cells(panel).sum())
 
 # %% ../../nbs/data/cleaning.ipynb #b6f4eac2
 def jump_suspects(
