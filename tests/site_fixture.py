@@ -189,9 +189,13 @@ def only_one(
 def real_site(
     shared: Path,  # a folder that all test processes see
 ) -> Path:
-    "Build the real handbook's site once for all test processes; a second caller gets what the first one built."
+    """Build the real handbook's site once for all test processes; a second caller gets what the first one built.
+
+    With HANDBOOK_SITE=_site a site that was built before is tested as it is."""
     from tools.site_builder.build import build
 
+    if given := os.environ.get("HANDBOOK_SITE"):
+        return Path(given).resolve()
     with only_one(shared / "site-lock"):
         site = shared / "site/_site"
         if not site.is_dir():

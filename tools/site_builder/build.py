@@ -16,6 +16,8 @@ from .notebooks import process
 from .pandoc import write_citations, write_maths
 from .prepare import PagePreparation
 from .project import Problems, Project
+from .status import all_facts
+from .symbols import index
 from .tokens import Tokens
 
 QUARTO_ONLY = ("ipynb-filters", "execute", "bibliography", "csl", "link-citations", "crossref")  # top-level keys that smalldocs does not read
@@ -56,6 +58,8 @@ def stage_config(
     for side in ("left", "right"):
         if isinstance(config["website"].get("navbar"), dict) and side in config["website"]["navbar"]:
             config["website"]["navbar"][side] = prune(config["website"]["navbar"][side])
+    if "lang" in config:
+        config["format"]["html"]["lang"] = config.pop("lang")
     for key in QUARTO_FORMAT:
         config["format"]["html"].pop(key, None)
     (stage / "_quarto.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -162,9 +166,9 @@ def finish_site(
     for path in [*out.rglob("*.llms.md"), out / "llms.txt"]:
         if path.is_file():
             path.write_text(tokens.put(path.read_text(encoding="utf-8"), "markdown"), encoding="utf-8")
-    index = out / "search.json"
-    entries = [{k: tokens.plain(v) for k, v in entry.items()} for entry in json.loads(index.read_text(encoding="utf-8"))]
-    index.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
+    search = out / "search.json"
+    entries = [{k: tokens.plain(v) for k, v in entry.items()} for entry in json.loads(search.read_text(encoding="utf-8"))]
+    search.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
     for css in (out / "site_libs").rglob("*.css"):  # Bootswatch themes ask Google for fonts; the house stylesheet names its own
         text = css.read_text(encoding="utf-8")
         css.write_text(re.sub(r"@import url\((?:https?:)?//[^)]*\);?", "", text), encoding="utf-8")
@@ -231,6 +235,8 @@ def build(
 ) -> Path:
     "Build the site; raise `SiteError` with every problem and leave the old site when there is one."
     start = time.perf_counter()
+    all_facts.cache_clear()
+    index.cache_clear()
     project, problems, tokens = Project(root.resolve(), partial), Problems(), Tokens()
     target = target or project.root / project.config["project"]["output-dir"]
     scratch = scratch_folder(target)

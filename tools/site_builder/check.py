@@ -1,10 +1,12 @@
 "Check the built site as a reader's browser would: every link leads somewhere, nothing comes from elsewhere, every picture has words."
 
 import re
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from bs4 import BeautifulSoup
+from lxml import html
+from lxml.html import HtmlElement
 
 from .project import Problems, Project
 from .tokens import TOKEN
@@ -13,6 +15,7 @@ RESOURCES = {"script": "src", "link": "href", "img": "src", "source": "src", "if
 NOT_LOADED = {"canonical", "alternate", "license", "author", "next", "prev"}  # kinds of <link> that no browser fetches
 DELIVERY = re.compile(r"(?:cdn\.jsdelivr|unpkg\.com|cdnjs\.|googleapis|gstatic|polyfill\.io|cdn\.plot\.ly|mathjax\.org)[\w./-]*")
 CSS_URL = re.compile(r"url\(\s*['\"]?([^'\")]+)['\"]?\s*\)|@import\s+['\"]([^'\"]+)")
+UNREAD = {"pre", "code", "svg", "math", "script", "style"}  # where markup is quoted, or none of ours
 LEFTOVER = re.compile(rf"{TOKEN.pattern}|(?<![\w/])@(?:fig|tbl|eq|sec|thm)-[\w-]+|^:::.*$|\$\$", re.M)
 
 
@@ -34,8 +37,8 @@ class SiteCheck:
         unwritten: set[str] = frozenset(),  # pages that a partial build leaves out: links to them are no problem yet
     ):
         self.out, self.problems, self.unwritten = out, problems, unwritten
-        self.soups = {p.relative_to(out).as_posix(): BeautifulSoup(p.read_text(encoding="utf-8"), "lxml") for p in sorted(out.rglob("*.html"))}
-        self.ids = {name: [t["id"] for t in soup.find_all(id=True)] for name, soup in self.soups.items()}
+        self.trees = {p.relative_to(out).as_posix(): html.document_fromstring(p.read_bytes(), parser=html.HTMLParser(encoding="utf-8")) for p in sorted(out.rglob("*.html"))}
+        self.ids = {name: Counter(tree.xpath("//@id")) for name, tree in self.trees.items()}
 
     def local(
         self,
@@ -91,49 +94,49 @@ class SiteCheck:
         name: str,  # the page
     ) -> None:
         "Check one page."
-        soup = self.soups[name]
-        for a in soup.find_all("a", href=True):
-            self.link(name, a["href"], a.get_text(" ", strip=True)[:60])
+        tree = self.trees[name]
+        for a in tree.xpath("//a[@href]"):
+            self.link(name, a.get("href"), " ".join(a.text_content().split())[:60])
         for tag, attr in RESOURCES.items():
-            for item in soup.find_all(tag, attrs={attr: True}):
-                if tag != "link" or not NOT_LOADED & set(item.get("rel", [])):
-                    self.resource(name, item[attr], tag)
-        for use in soup.find_all("use"):
+            for item in tree.xpath(f"//{tag}[@{attr}]"):
+                if tag != "link" or not NOT_LOADED & set(item.get("rel", "").split()):
+                    self.resource(name, item.get(attr), tag)
+        for use in tree.xpath("//use"):
             self.resource(name, use.get("href") or use.get("xlink:href") or "", "use")
-        for style in [*(t.get_text() for t in soup.find_all("style")), *(t["style"] for t in soup.find_all(style=True))]:
+        for style in [*(t.text_content() for t in tree.xpath("//style")), *tree.xpath("//@style[contains(., 'url')]")]:
             self.stylesheet(name, style)
-        for found in {m[0] for text in soup.find_all("script") for m in DELIVERY.finditer(text.get_text())}:
+        for found in {m[0] for script in tree.xpath("//script") for m in DELIVERY.finditer(script.text_content())}:
             self.problems.add(name, f"off-site address in a script: {found}")
-        for ident in sorted({i for i in self.ids[name] if self.ids[name].count(i) > 1}):
+        for ident in (i for i, count in self.ids[name].items() if count > 1):
             self.problems.add(name, f"duplicate id {ident}")
-        self.pictures(name, soup)
-        self.leftovers(name, soup)
+        self.pictures(name, tree)
+        self.leftovers(name, tree)
 
     def pictures(
         self,
         name: str,  # the page
-        soup: BeautifulSoup,  # its parsed text
+        tree: HtmlElement,  # its parsed text
     ) -> None:
         "Check that every picture has words for who cannot see it."
-        for img in soup.find_all("img"):
-            decorative = img.get("aria-hidden") == "true" or "alt" in img.attrs and img.find_parent("a") and img.find_parent("a").get_text(strip=True)
+        for img in tree.xpath("//img"):
+            link = next(img.iterancestors("a"), None)
+            decorative = img.get("aria-hidden") == "true" or ("alt" in img.attrib and link is not None and link.text_content().strip())
             if not img.get("alt", "").strip() and not decorative:
                 self.problems.add(name, f"picture without alt text: {img.get('src', '')[:80]}")
-        for svg in soup.select("main svg"):
-            if svg.find_parent("svg") is None and not (svg.get("aria-label") or svg.get("aria-hidden") == "true" or svg.find("title")):
+        for svg in tree.xpath("//main//svg[not(ancestor::svg)]"):
+            if not (svg.get("aria-label") or svg.get("aria-hidden") == "true" or svg.xpath(".//title")):
                 self.problems.add(name, "inline SVG without aria-label")
 
     def leftovers(
         self,
         name: str,  # the page
-        soup: BeautifulSoup,  # its parsed text; code is cut out of it
+        tree: HtmlElement,  # its parsed text
     ) -> None:
         "Check that no markup was left unread, as an unclosed `:::` or a reference nobody resolved."
-        main = soup.find("main")
-        for t in main.find_all(["pre", "code", "svg", "math", "script", "style"]) if main else []:
-            t.decompose()
-        for m in LEFTOVER.finditer(main.get_text() if main else ""):
-            self.problems.add(name, f"unread markup: {m[0][:60]}")
+        quoted = " or ".join(f"ancestor::{tag}" for tag in sorted(UNREAD))
+        for text in tree.xpath(f"//main//text()[not({quoted})]"):
+            for m in LEFTOVER.finditer(text):
+                self.problems.add(name, f"unread markup: {m[0][:60]}")
 
     def stylesheet(
         self,
@@ -157,10 +160,10 @@ def check_site(
     "Check every page and stylesheet of a built site."
     missing = {str(PurePosixPath(p).with_suffix(".html")) for p in project.sidebar if p not in project.notebooks}
     site = SiteCheck(out, problems, missing if project.partial else set())
-    for name in site.soups:
+    for name in site.trees:
         site.page(name)
     for css in sorted(out.rglob("*.css")):
         site.stylesheet(css.relative_to(out).as_posix(), css.read_text(encoding="utf-8"))
     for page in project.pages:
-        if PurePosixPath(page).with_suffix(".html").as_posix() not in site.soups:
+        if PurePosixPath(page).with_suffix(".html").as_posix() not in site.trees:
             problems.add(page, "the page was not built")

@@ -52,6 +52,7 @@ def clean_table(
         table["class"] = list(dict.fromkeys([*table.get("class", []), "data-table"]))
         for row in table.find_all("tr"):
             del row["style"]
+        join_header(table)
         align_numbers(table)
         label = {"role": "region", "tabindex": "0", "aria-label": BeautifulSoup(caption, "html.parser").get_text() or "Table"}
         box = table.wrap(soup.new_tag("div", attrs={"class": "table-scroll", **label}))
@@ -59,6 +60,21 @@ def clean_table(
             figure = box.wrap(soup.new_tag("figure", attrs={"class": "table-figure", **({"id": ident} if ident else {})}))
             figure.insert(0, BeautifulSoup(f"<figcaption>{caption}</figcaption>", "html.parser"))
     return str(soup)
+
+
+def join_header(
+    table: object,  # a table of the soup
+) -> None:
+    "Lift the index's names, which pandas puts into a row of their own, into the empty corner of the header."
+    rows = table.select("thead > tr")
+    if len(rows) != 2:
+        return
+    top, names = (r.find_all("th", recursive=False) for r in rows)
+    filled = [k for k, th in enumerate(names) if th.get_text(strip=True)]
+    if len(top) == len(names) and filled and filled == list(range(len(filled))) and not any(top[k].get_text(strip=True) for k in filled):
+        for k in filled:
+            top[k].replace_with(names[k])
+        rows[1].decompose()
 
 
 def align_numbers(
