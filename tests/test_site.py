@@ -134,7 +134,8 @@ def test_status_and_numbers_are_filled_in(site):
 def test_copies_search_and_redirect(site):
     copy = (site / "nbs/toy/alpha.llms.md").read_text()
     assert "$\\sigma_p$" in copy and "Figure 1: A line in $x$" in copy and "<svg" not in copy
-    assert "nbs/toy/alpha.llms.md" in (site / "llms.txt").read_text()
+    assert "| 0 | A | 0.25 |" in copy and "<div" not in copy and "{#" not in copy and "```python\ntotal(weights, *, power=2)" in copy
+    assert "- [A chapter](nbs/toy/alpha.llms.md): What it shows" in (site / "llms.txt").read_text()
     search = (site / "search.json").read_text()
     assert "σ p" in search and not re.search(r"zq[a-z]\d+qz", search)
     assert 'url=nbs/index.html"' in (site / "index.html").read_text()

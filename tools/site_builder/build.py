@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from .check import check_site
+from .copies import write_copies
 from .notebooks import process
 from .pandoc import write_citations, write_maths
 from .prepare import PagePreparation
@@ -155,6 +156,7 @@ def finish_site(
     project: Project,  # the handbook
     out: Path,  # the built site
     tokens: Tokens,  # the site's stand-ins
+    fronts: dict[str, dict],  # the front matter of each page
 ) -> None:
     "Finish what smalldocs wrote: pages, Markdown copies, search index, stylesheets, downloads, the redirect at the root."
     home = PurePosixPath(project.pages[0]).with_suffix(".html").as_posix()
@@ -163,9 +165,7 @@ def finish_site(
         if path.is_file():
             path.write_text(finish_page(path.read_text(encoding="utf-8"), page, tokens, home), encoding="utf-8")
             shutil.copy2(project.root / page, out / page)
-    for path in [*out.rglob("*.llms.md"), out / "llms.txt"]:
-        if path.is_file():
-            path.write_text(tokens.put(path.read_text(encoding="utf-8"), "markdown"), encoding="utf-8")
+    write_copies(project, out, tokens, fronts)
     search = out / "search.json"
     entries = [{k: tokens.plain(v) for k, v in entry.items()} for entry in json.loads(search.read_text(encoding="utf-8"))]
     search.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
@@ -256,7 +256,7 @@ def build(
         say(f"maths {len(tokens.maths)}, citations {len(tokens.citations)}; rendering {len(pages)} pages")
         if pages:
             render(stage, problems)
-            finish_site(project, out, tokens)
+            finish_site(project, out, tokens, {page: work.front for page, work in pages.items()})
             check_site(project, out, problems)
         if not draft:
             problems.raise_if_any()
