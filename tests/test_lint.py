@@ -220,6 +220,10 @@ def test_support_and_matter_are_lighter(cells):
     assert findings(room, "core/doubling") == []
     page = [prose("# Glossary\n\n> Words, each explained once."), prose("**Sharpe ratio**: mean over deviation.")]
     assert findings(page, "glossary") == []
+    front = {"cell_type": "raw", "source": "---\ntitle: References\ndescription: What is cited.\n---", "metadata": {}}
+    assert findings([front, prose("The list.")], "references") == []
+    front["source"] = "---\ntitle: References\n---"
+    assert {f.rule for f in findings([front, prose("The list.")], "references")} == {"title"}
 
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda p: p.relative_to(ROOT / "nbs").with_suffix("").as_posix())

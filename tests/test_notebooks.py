@@ -81,6 +81,7 @@ def test_executed_as_it_stands(path):
     assert record, f"never executed: {hint}"
     assert record["source"] == rerun.source_hash(nb), f"edited since it was executed: {hint}"
     assert set(record) >= {"executed", "seconds", "python", "packages"}
+    assert record.get("data", {}) == rerun.data_used(nb), f"the bundled data have changed since it was executed: {hint}"
     failed = [c["id"] for c in nb["cells"] for o in c.get("outputs", ()) if o["output_type"] == "error"]
     assert not failed, f"cells that ended in an error: {failed}"
 
@@ -118,6 +119,13 @@ def test_a_chapter_edited_during_its_run_is_kept(tmp_path):
     with pytest.raises(RuntimeError, match="edited while it ran"):
         rerun.execute(path, timeout=60)
     assert "q = p = " in path.read_text(encoding="utf-8")
+
+
+def test_provenance_names_the_data():
+    "The data sets that a chapter loads stand in its provenance, with their hashes; a word that is also a name does not."
+    nb = {"cells": [{"cell_type": "code", "source": 'prices = load_prices("us20")'}], "metadata": {}}
+    assert list(rerun.data_used(nb)) == ["us20"]
+    assert rerun.data_used({"cells": [{"cell_type": "code", "source": 'name = "us20"'}], "metadata": {}}) == {}
 
 
 def test_source_hash_ignores_outputs_and_the_form_of_text():

@@ -239,8 +239,12 @@ def executed(ch: Chapter):
 
 @rule
 def title(ch: Chapter):
-    "One first-level heading, at the top, with a one-sentence claim in a quotation below it."
+    "One first-level heading, at the top, with a one-sentence claim in a quotation below it; or both in a raw cell of front matter."
     first = ch.prose[0] if ch.prose else None
+    if ch.cells and ch.cells[0].kind == "raw" and ch.profile == "matter":
+        if not all(re.search(rf"^{key}: *\S", ch.cells[0].source, re.MULTILINE) for key in ("title", "description")):
+            yield 0, "front matter needs `title:` and `description:`"
+        return
     if first is None or not re.match(r"# \S", first.source):
         yield None, "the first Markdown cell must begin with `# Title`"
         return

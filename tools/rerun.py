@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -38,6 +39,18 @@ def source_hash(nb: dict) -> str:
     "Hash what a chapter says and computes: kind and source of every cell, not the outputs."
     cells = [[c["cell_type"], "".join(c["source"])] for c in nb["cells"]]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def data_used(nb: dict, root: Path = ROOT) -> dict[str, str]:
+    "List the bundled data sets that a chapter's code names, with the hash that the catalogue gives for each."
+    catalog = root / "data" / "catalog.json"
+    if not catalog.exists():
+        return {}
+    hashes = {card["name"]: card["sha256"][:16] for card in read(catalog)["datasets"]}
+    code = "\n".join("".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code")
+    if not re.search(r"\bload_\w+\(", code):
+        return {}
+    return {name: short for name, short in hashes.items() if re.search(rf"[\"']{re.escape(name)}[\"']", code)}
 
 
 def provenance(nb: dict) -> dict:
@@ -82,6 +95,7 @@ def execute(path: Path, timeout: int) -> float:
             "seconds": round(seconds, 1),
             "python": ".".join(map(str, sys.version_info[:3])),
             "packages": {p: version(p) for p in PACKAGES},
+            "data": data_used(nb),
             "source": source_hash(nb),
         },
     })
