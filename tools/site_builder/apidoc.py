@@ -205,10 +205,21 @@ def cell(
     return " ".join(text.split()).replace("|", "&#124;")
 
 
+def names(
+    text: str,  # one name, or several that share a description
+) -> str:
+    "Write names as code, each for itself."
+    return ", ".join(f"`{name.strip()}`" for name in text.split(","))
+
+
 def code(
     text: str,  # source
 ) -> str:
-    "Write source as code in a table cell; a bar between types becomes `or`, since no two renderers agree how to escape it in code."
+    """Write a type as code in a table cell; words, such as `ndarray of shape (N,)`, stay words.
+
+    A bar between types becomes `or`, since no two renderers agree how to escape it in code."""
+    if re.search(r"\b(?:of|shape|or|with)\b|, ", text) and "[" not in text:
+        return cell(text)
     return " or ".join(f"`{part.strip()}`" for part in text.split(" | ")) if text else ""
 
 
@@ -225,7 +236,7 @@ def parameter_table(
     lines = [f"| {title} | Type | Meaning |", "|:---|:---|:---|"]
     for p in rows:
         kind = code(p.kind) + (f"{', ' if p.kind else ''}default `{p.default.replace('|', 'or')}`" if p.default else "")
-        lines.append(f"| `{p.name}` | {kind} | {cell(p.text)} |")
+        lines.append(f"| {names(p.name)} | {kind} | {cell(p.text)} |")
     if returns:
         lines.append(f"| **Returns** | {code(returns.kind)} | {cell(returns.text)} |")
     return "\n".join(lines)
@@ -270,7 +281,7 @@ def rest(
     for name, title in (("Attributes", "Attribute"), ("Raises", "Error")):
         rows = [Parameter(n, k, "", t) for n, k, t in entries(sections.get(name, ""))]
         if rows and not any(p.kind for p in rows):
-            lines = [f"| {title} | Meaning |", "|:---|:---|", *(f"| `{p.name}` | {cell(p.text)} |" for p in rows)]
+            lines = [f"| {title} | Meaning |", "|:---|:---|", *(f"| {names(p.name)} | {cell(p.text)} |" for p in rows)]
             out.append("\n".join(lines))
         elif rows:
             out.append(parameter_table(rows, None, title))
@@ -337,6 +348,8 @@ def document_class(
         bases = ", ".join(ast.unparse(b) for b in node.bases)
         head, rows = f"{name}({bases})" if bases else name, []
     rows = merged(rows, sections.get("Parameters", ""))
+    if sections.get("Attributes") and is_dataclass(node) and not any(p.text for p in rows):
+        rows = []  # the fields are the attributes, and the docstring tells them
     table = parameter_table(rows, None, "Field" if is_dataclass(node) and init is None else "Parameter")
     return [f"```{{.python .api-signature}}\nclass {head}\n```", sections["Summary"], table, *rest(sections)]
 

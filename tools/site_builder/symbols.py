@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from .apidoc import anchor, methods, module_of
 from .project import Project
 
-# What linking leaves alone: fenced code, links with their text, and code in several back-ticks. The last branch is a name to link.
+# What linking leaves alone: fenced code, links with their text, code in several back-ticks, headings, the first cell of a table row. The last branch is a name to link.
 NAME = re.compile(
-    r"(?P<keep>^(?P<f>`{3,}|~{3,}).*?^(?P=f)[ \t]*$|\[[^\[\]]*\](?:\([^)]*\)|\{[^}]*\})|``.+?``|^#{1,6} [^\n]*$)"
+    r"(?P<keep>^(?P<f>`{3,}|~{3,}).*?^(?P=f)[ \t]*$|\[[^\[\]]*\](?:\([^)]*\)|\{[^}]*\})|``.+?``|^#{1,6} [^\n]*$|^\|(?: `[^`\n]+`,?)+ \|)"
     r"|(?<!`)`(?P<name>[A-Za-z_][\w.]*)(?P<call>\(\))?`(?!`)",
     re.M | re.S,
 )
