@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['check_window', 'BaseAllocator', 'join_skfolio', 'portfolio_class']
 
-# %% ../../nbs/core/allocator.ipynb #29efbf6d
+# %% ../../nbs/core/allocator.ipynb #bf2f6446
 import inspect
 import sys
 from functools import lru_cache
@@ -15,9 +15,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .validation import InsufficientDataError, check_labels, check_values
+from .validation import InsufficientDataError, check_labels, check_values, check_variation
 
-# %% ../../nbs/core/allocator.ipynb #69c9e6b0
+# %% ../../nbs/core/allocator.ipynb #a6b9c902
 def check_window(
     allocator,  # the estimator that asks
     X,  # (T, N) frame or array of returns
@@ -35,10 +35,12 @@ def check_window(
     index, columns = (X.index, X.columns) if labelled else (pd.RangeIndex(len(values)), pd.RangeIndex(values.shape[1]))
     check_values(values, index, columns, name)
     if reset:
+        if getattr(allocator, "needs_variation", False):
+            check_variation(values, columns, name)
         allocator.asset_names_ = columns
     return values
 
-# %% ../../nbs/core/allocator.ipynb #196083cc
+# %% ../../nbs/core/allocator.ipynb #f26b1978
 class BaseAllocator(BaseEstimator):
     """Turn a window of returns into portfolio weights; a subclass writes `allocate`.
 
@@ -51,6 +53,7 @@ class BaseAllocator(BaseEstimator):
     """
 
     min_obs = 1  # the least number of rows that `allocate` can use
+    needs_variation = False  # refuse an asset whose returns never change
     portfolio_params = None  # skfolio reads these two of any optimiser
     needs_previous_weights = False
 

@@ -38,13 +38,14 @@ def _cycler(colours):
 
     return cycler(color=colours)
 
-# %% ../../nbs/core/plotting.ipynb #2283867f
+# %% ../../nbs/core/plotting.ipynb #c65bd881
 def use_house_style() -> None:  # nothing: matplotlib is configured
     "Switch matplotlib to the house style; in a notebook, to inline SVG with reproducible bytes."
     import sys
 
     import matplotlib as mpl
 
+    mpl.rcdefaults()  # importing some libraries leaves their own style behind
     mpl.rcParams.update(house_rc())
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats

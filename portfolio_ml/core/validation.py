@@ -136,7 +136,7 @@ def check_variation(
     if constant.any():
         raise ConstantAssetError(f"{name}: {name_some(columns[constant])} never change{'s' * (int(constant.sum()) == 1)}; a method that divides by volatility cannot use that")
 
-# %% ../../nbs/core/validation.ipynb #fe1235be
+# %% ../../nbs/core/validation.ipynb #57a1fe5b
 def as_panel(
     X,  # (T, N) or (T,) frame, series or array
     name: str = "returns",  # what to call it in a message
@@ -148,6 +148,8 @@ def as_panel(
         X = np.asarray(X)
         if X.ndim not in (1, 2):
             raise ShapeError(f"{name}: expected a table of rows (dates) by columns (assets), got {X.ndim} dimension(s)")
+        if X.size == 0:
+            raise ShapeError(f"{name}: an empty array of shape {X.shape}")
         X = pd.DataFrame(X.reshape(len(X), -1))
     text = [c for c, kind in zip(X.columns, X.dtypes) if kind.kind not in "fiub"]
     if text:

@@ -634,7 +634,7 @@ def _summary_rows(
     rows["Periods"] = np.full(values.shape[1], float(len(values)))
     return rows
 
-# %% ../../nbs/measure/performance.ipynb #6e44506f
+# %% ../../nbs/measure/performance.ipynb #b96a85dd
 def performance_summary(
     returns,  # (T, N) or (T,) simple returns per period, decimals
     *,
@@ -670,7 +670,7 @@ def format_summary(
     def text(name, x):
         if pd.isna(x):
             return "-"
-        if name == "Periods":
+        if name in ("Periods", "Rebalances", "Failures"):
             return f"{x:,.0f}"
         return f"{x:.2f}" if any(word in name for word in plain) else f"{x:.2%}"
 
