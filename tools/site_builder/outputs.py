@@ -6,6 +6,7 @@ import re
 from bs4 import BeautifulSoup
 
 NUMBER = re.compile(r"^[\s−+-]*[$€£]?\d[\d,.\s]*(?:[eE][+-]?\d+)?\s*(?:%|bp|s|x)?$|^(?:nan|NaN|inf|-inf|—|-)$")
+UNBROKEN = re.compile(r"\d{4}-\d{2}(?:-\d{2})?|\d[\d,]* [x×] \d[\d,]*")  # a date, a shape: never parted over two lines
 SVG_NOISE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.S)
 
 
@@ -59,7 +60,7 @@ def clean_table(
         if caption and number == 0:
             figure = box.wrap(soup.new_tag("figure", attrs={"class": "table-figure", **({"id": ident} if ident else {})}))
             figure.insert(0, BeautifulSoup(f"<figcaption>{caption}</figcaption>", "html.parser"))
-    return str(soup)
+    return re.sub(r">([^<>]+)(?=</t[dh]>)", lambda m: ">" + UNBROKEN.sub(r'<span class="unbroken">\g<0></span>', m[1]), str(soup))
 
 
 def join_header(
