@@ -5,6 +5,7 @@ import http.server
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,25 @@ def site(tmp_path_factory) -> Path:
     return real_site(tmp_path_factory.getbasetemp().parent)
 
 
+@contextmanager
+def served(
+    folder: Path,  # what to serve
+) -> Iterator[str]:  # its address
+    "Serve a folder on a free port."
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture(scope="module")
 def address(site) -> Iterator[str]:
-    "Serve the site on a free port."
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    "Serve the site."
+    with served(site) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +127,25 @@ def test_every_page_opens_without_errors_and_fits_a_phone(browser, address, site
         found += [f"{page}: sticks out on a phone: {t}" for t in browser.run(STICKS_OUT)]
         found += [f"{page}: {t}" for t in trouble(browser, address)]
     assert not found, "\n".join(found)
+
+
+def test_the_checks_see_what_they_look_for(browser, tmp_path):
+    "Open a page with every fault: each is found."
+    (tmp_path / "bad.html").write_text(
+        '<!DOCTYPE html><meta name="viewport" content="width=device-width"><main id="quarto-content"><img src="gone.png">'
+        '<img alt="far" src="http://localhost:9/x.png"><div style="width: 700px">wide</div><div style="overflow-x: auto"><p style="width: 900px">boxed</p></div>'
+        '</main><script>throw new Error("oops")</script>'
+    )
+    browser.resize(390, 844)
+    with served(tmp_path) as address:
+        browser.events()
+        browser.open(address + "bad.html")
+        found = "\n".join(trouble(browser, address))
+        for what in ("oops", "404: ", "request outside the site: http://localhost:9/x.png", "failed: "):
+            assert what in found, found
+        assert [html[:12] for html in browser.run(NO_WORDS)] == ["<img src=\"go"]
+        stuck = browser.run(STICKS_OUT)
+        assert any("wide" in html for html in stuck) and not any(html.startswith("<p") for html in stuck), stuck
 
 
 def test_search_finds_a_word(browser, address):
