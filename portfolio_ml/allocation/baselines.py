@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['EqualWeight', 'inverse_volatility', 'InverseVolatility', 'mix_weights', 'FixedMix', 'BuyAndHold']
 
-# %% ../../nbs/allocation/baselines.ipynb #a0c6ffba
+# %% ../../nbs/allocation/baselines.ipynb #95e480d7
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from ..core.allocator import BaseAllocator, check_window
+from ..core.allocator import BaseAllocator
 from ..core.validation import ConstantAssetError, DataError, name_some
 
 # %% ../../nbs/allocation/baselines.ipynb #fd6d7792
@@ -93,7 +93,7 @@ def mix_weights(
     weights = np.array([float(mix[k]) if k in mix else 0.0 for k in names])
     return weights * sum(mix.values() if isinstance(mix, Mapping) else mix) / weights.sum() if absent and missing == "rescale" and weights.any() else weights
 
-# %% ../../nbs/allocation/baselines.ipynb #e6b0d70c
+# %% ../../nbs/allocation/baselines.ipynb #dc3b33e2
 class FixedMix(BaseAllocator):
     """Hold a mix that the investor names, such as 60/40.
 
@@ -110,13 +110,11 @@ class FixedMix(BaseAllocator):
         self.mix = mix
         self.missing = missing
 
-    def fit(self, X, y=None):
-        "Set `weights_` for the columns of X, shape (T, N); `y` is ignored."
-        check_window(self, X)
-        self.weights_ = mix_weights(self.mix, list(self.asset_names_), self.missing)
-        return self
+    def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
+        "Give the mix, shape (N,), laid on the assets at hand."
+        return mix_weights(self.mix, list(names), self.missing)
 
-# %% ../../nbs/allocation/baselines.ipynb #ab66c0d2
+# %% ../../nbs/allocation/baselines.ipynb #d8e1846d
 class BuyAndHold(BaseAllocator):
     """Buy once, in equal parts or a given mix, and never trade again.
 
@@ -134,10 +132,8 @@ class BuyAndHold(BaseAllocator):
         self.mix = mix
         self.previous_weights = previous_weights
 
-    def fit(self, X, y=None):
-        "Set `weights_` for the columns of X, shape (T, N); `y` is ignored."
-        check_window(self, X)
-        names, held = list(self.asset_names_), self.previous_weights
+    def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
+        "Give what is held, shape (N,), or the first purchase."
+        names, held = list(names), self.previous_weights
         held = None if held is None or np.isscalar(held) else mix_weights(held, names, "cash")
-        self.weights_ = mix_weights(self.mix, names) if held is None or not held.any() else held
-        return self
+        return mix_weights(self.mix, names) if held is None or not held.any() else held

@@ -89,7 +89,7 @@ def can_skip_checks(
         return False
     return not (allocator.needs_variation and (values == values[0]).all(axis=0).any())
 
-# %% ../../nbs/backtest/walk_forward.ipynb #6d5bf0df
+# %% ../../nbs/backtest/walk_forward.ipynb #3f40af8d
 def ask(
     allocator,  # an estimator with `fit` and `weights_`, or a function of the window's frame
     window: Window,  # what it may see
@@ -99,7 +99,7 @@ def ask(
     if held is not None:
         allocator = clone(allocator).set_params(previous_weights=held)
     if isinstance(allocator, BaseAllocator) and type(allocator).fit is BaseAllocator.fit and can_skip_checks(allocator, window.values):
-        weights = allocator.allocate(window.values)
+        weights = allocator.allocate_named(window.values, window.panel.columns[window.columns])
     elif hasattr(allocator, "fit"):
         fresh = clone(allocator) if hasattr(allocator, "get_params") else copy.deepcopy(allocator)
         weights = fitted_weights(fresh.fit(window.frame()))

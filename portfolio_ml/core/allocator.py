@@ -40,7 +40,7 @@ def check_window(
         allocator.asset_names_ = columns
     return values
 
-# %% ../../nbs/core/allocator.ipynb #f26b1978
+# %% ../../nbs/core/allocator.ipynb #eac66a7b
 class BaseAllocator(BaseEstimator):
     """Turn a window of returns into portfolio weights; a subclass writes `allocate`.
 
@@ -65,9 +65,14 @@ class BaseAllocator(BaseEstimator):
         "Give the weights, shape (N,), for a complete window of returns, shape (T, N)."
         raise NotImplementedError(f"{type(self).__name__} does not say how it allocates")
 
+    def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
+        "Give the weights when the assets' names matter; a method that reads names overrides this one."
+        return self.allocate(returns)
+
     def fit(self, X, y=None):
         "Set `weights_` from a window of simple returns, shape (T, N); `y` is ignored."
-        self.weights_ = np.asarray(self.allocate(check_window(self, X, min_obs=self.min_obs)), dtype=float)
+        values = check_window(self, X, min_obs=self.min_obs)
+        self.weights_ = np.asarray(self.allocate_named(values, self.asset_names_), dtype=float)
         return self
 
     @property
