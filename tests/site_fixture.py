@@ -186,8 +186,16 @@ def only_one(
         os.rmdir(path)
 
 
+def shared_folder(
+    factory,  # pytest's tmp_path_factory
+) -> Path:
+    "Find the folder that all processes of this test run see, and no other run: the parent of a worker's own, else the run's."
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 def real_site(
-    shared: Path,  # a folder that all test processes see
+    factory,  # pytest's tmp_path_factory
 ) -> Path:
     """Build the real handbook's site once for all test processes; a second caller gets what the first one built.
 
@@ -196,6 +204,7 @@ def real_site(
 
     if given := os.environ.get("HANDBOOK_SITE"):
         return Path(given).resolve()
+    shared = shared_folder(factory)
     with only_one(shared / "site-lock"):
         site = shared / "site/_site"
         if not site.is_dir():

@@ -45,7 +45,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     "Build the site, once for all test processes."
-    return real_site(tmp_path_factory.getbasetemp().parent)
+    return real_site(tmp_path_factory)
 
 
 @contextmanager

@@ -291,5 +291,5 @@ def test_problems_are_kept_once():
 
 @pytest.mark.timeout(600)
 def test_the_handbook_builds_without_a_problem(tmp_path_factory):
-    site = real_site(tmp_path_factory.getbasetemp().parent)
+    site = real_site(tmp_path_factory)
     assert (site / "nbs/index.html").is_file()
