@@ -21,7 +21,7 @@ from .simulation import DriftBand, cost_function, decision_rows, follow
 from ..core.allocator import BaseAllocator
 from ..core.validation import DataError, InsufficientDataError, LookAheadError, PortfolioError, check_returns, name_some, track
 
-# %% ../../nbs/backtest/walk_forward.ipynb #9e76214e
+# %% ../../nbs/backtest/walk_forward.ipynb #0e06a8ad
 @dataclass(frozen=True)
 class Window:
     """What an allocator may see at one decision.
@@ -43,6 +43,11 @@ class Window:
     row: int
     columns: np.ndarray
     values: np.ndarray
+
+    @property
+    def names(self) -> pd.Index:
+        "Give the names of the assets seen."
+        return self.panel.columns if len(self.columns) == self.panel.shape[1] else self.panel.columns[self.columns]
 
     def frame(self) -> pd.DataFrame:
         "Give the window with its labels, for an estimator that reads names."
@@ -89,7 +94,7 @@ def can_skip_checks(
         return False
     return not (allocator.needs_variation and (values == values[0]).all(axis=0).any())
 
-# %% ../../nbs/backtest/walk_forward.ipynb #3f40af8d
+# %% ../../nbs/backtest/walk_forward.ipynb #a6ba9997
 def ask(
     allocator,  # an estimator with `fit` and `weights_`, or a function of the window's frame
     window: Window,  # what it may see
@@ -99,14 +104,14 @@ def ask(
     if held is not None:
         allocator = clone(allocator).set_params(previous_weights=held)
     if isinstance(allocator, BaseAllocator) and type(allocator).fit is BaseAllocator.fit and can_skip_checks(allocator, window.values):
-        weights = allocator.allocate_named(window.values, window.panel.columns[window.columns])
+        weights = allocator.allocate_named(window.values, window.names)
     elif hasattr(allocator, "fit"):
         fresh = clone(allocator) if hasattr(allocator, "get_params") else copy.deepcopy(allocator)
         weights = fitted_weights(fresh.fit(window.frame()))
     else:
         weights = allocator(window.frame())
     if isinstance(weights, pd.Series):
-        weights = weights.reindex(window.panel.columns[window.columns], fill_value=0.0)
+        weights = weights.reindex(window.names, fill_value=0.0)
     weights = np.asarray(weights, dtype=float)
     if weights.shape != window.columns.shape:
         raise PortfolioError(f"weights of shape {weights.shape} for {len(window.columns)} assets")
@@ -254,7 +259,7 @@ def check_walk(
         raise InsufficientDataError(f"returns: {len(values)} rows, but the first result needs {history + lag + 1} (history {history}, lag {lag})")
     return pd.DataFrame(values, index, columns), int(history)
 
-# %% ../../nbs/backtest/walk_forward.ipynb #30087d99
+# %% ../../nbs/backtest/walk_forward.ipynb #0826c1d0
 def walk_forward(
     allocators,  # name -> object with `fit(X)` and `weights_`, or a function of the window; a list or a single one will do
     returns,  # (T, N) simple returns per period, decimals; NaN where an asset does not trade
@@ -282,9 +287,10 @@ def walk_forward(
     free = {n: a for n, a in named.items() if not banded and not getattr(a, "needs_previous_weights", False)}
     known, failures = decide_ahead(free, fallback, panel, cut, schedule, n_jobs, progress) if free else ({}, [])
     filled, paths = np.nan_to_num(panel.to_numpy()), {}
+    dates = panel.index if callable(costs) else range(len(panel))  # only a function of the user's reads the date
     for name, allocator in named.items():
         choose = chooser(name, allocator, fallback, panel, cut, known, failures)
-        paths[name] = follow(filled, cash, schedule, first, lag, choose, lambda trades, row: charge(trades, panel.index[row]))
+        paths[name] = follow(filled, cash, schedule, first, lag, choose, lambda trades, row: charge(trades, dates[row]))
     settings = {
         "window": window, "min_history": history, "rebalance": str(rebalance), "lag": lag, "assets": panel.shape[1],
         "costs": f"{costs:g}" if isinstance(costs, float | int) else type(costs).__name__,

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['POLICIES', 'COLUMNS', 'run_lengths', 'stale_cells', 'robust_location_scale', 'robust_scores', 'outlier_cells',
            'gap_cells', 'missing_days', 'same_columns', 'histories', 'jump_suspects', 'sort_dates',
-           'drop_duplicate_dates', 'clip_outliers', 'common_sample', 'QualityReport', 'report_lines', 'plot_issues',
-           'StaleDataError', 'OutlierError', 'clean_returns', 'quality_report', 'check_quality']
+           'drop_duplicate_dates', 'clip_outliers', 'common_sample', 'QualityReport', 'StaleDataError', 'OutlierError',
+           'clean_returns', 'quality_report', 'check_quality']
 
 # %% ../../nbs/data/cleaning.ipynb #8e647b3c
 import html
@@ -96,7 +96,7 @@ def missing_days(
     days = pd.bdate_range(index.min(), index.max()) if calendar is None else calendar[(calendar >= index.min()) & (calendar <= index.max())]
     return days.difference(index)
 
-# %% ../../nbs/data/cleaning.ipynb #51ecd54b
+# %% ../../nbs/data/cleaning.ipynb #54e8609d
 def same_columns(
     panel: pd.DataFrame,  # (T, N) prices or returns
 ) -> list[tuple[int, int]]:  # positions of a column and of an earlier one with the same values
@@ -167,7 +167,7 @@ def _check_policies(**policies):
         if policy not in POLICIES[problem]:
             raise DataError(f"{problem}={policy!r} is no policy; choose {' or '.join(map(repr, POLICIES[problem]))}")
 
-# %% ../../nbs/data/cleaning.ipynb #c39b7c14
+# %% ../../nbs/data/cleaning.ipynb #fb0fd82a
 def sort_dates(
     panel: pd.DataFrame,  # (T, N) prices or returns
 ) -> pd.DataFrame:  # the same rows in ascending order; rows of the same date keep their order
@@ -210,7 +210,7 @@ def common_sample(
         raise InsufficientDataError(f"no date has a value for all {panel.shape[1]} assets; the shortest histories: " + ", ".join(f"{a} {n}" for a, n in shortest.items()))
     return kept
 
-# %% ../../nbs/data/cleaning.ipynb #d247329e
+# %% ../../nbs/data/cleaning.ipynb #b8dbb26e
 @dataclass(frozen=True, eq=False, repr=False)
 class QualityReport:
     """What was found in a panel, and what was done about it.
@@ -245,22 +245,20 @@ class QualityReport:
 
     def summary(self) -> str:
         "Give the report as text, one line an issue."
-        return "\n".join(report_lines(self))
+        return "\n".join(_report_lines(self))
 
     def plot(self, ax=None):
         "Draw the number of cells or dates of each issue, asset by asset."
-        return plot_issues(self.issues, ax)
+        return _plot_issues(self.issues, ax)
 
     __repr__ = summary
 
     def _repr_html_(self) -> str:
-        head = html.escape(report_lines(self)[0])
+        head = html.escape(_report_lines(self)[0])
         return f"<p>{head}</p>" + ("" if self.clean else self.issues.to_html(index=False))
 
-# %% ../../nbs/data/cleaning.ipynb #f070f96e
-def report_lines(
-    report: QualityReport,  # a report
-) -> list[str]:  # a heading, then one line an issue
+# %% ../../nbs/data/cleaning.ipynb #96742db6
+def _report_lines(report):
     "Write a report as lines of text."
     spans = name_some([report.first]) + " to " + name_some([report.last])
     lines = [f"{report.name}: {report.rows} rows, {report.assets} assets, {spans}"]
@@ -271,10 +269,7 @@ def report_lines(
     return lines + ["  nothing found"] * report.clean
 
 
-def plot_issues(
-    issues: pd.DataFrame,  # the table of a report
-    ax=None,  # matplotlib axes; None: a new figure
-):  # the axes
+def _plot_issues(issues, ax):
     "Draw stacked bars: one bar an asset, one colour an issue."
     from portfolio_ml.core.plotting import figure
 
@@ -290,7 +285,7 @@ def plot_issues(
     ax.grid(axis="x")
     return ax
 
-# %% ../../nbs/data/cleaning.ipynb #594e6210
+# %% ../../nbs/data/cleaning.ipynb #3417861f
 COLUMNS = ["issue", "asset", "count", "first", "last", "action"]
 
 
@@ -437,7 +432,7 @@ def quality_report(
     rows += [("constant", name, len(tidy), tidy.index[0], tidy.index[-1], "found") for name in constant]
     return _report(panel, rows)
 
-# %% ../../nbs/data/cleaning.ipynb #ee87d195
+# %% ../../nbs/data/cleaning.ipynb #a3c952f6
 def check_quality(
     panel: pd.DataFrame,  # (T, N) returns
     *,
@@ -451,7 +446,8 @@ def check_quality(
     check_values(frame.to_numpy(), frame.index, frame.columns, allow_missing=allow_missing)
     pairs = same_columns(frame)
     if pairs:
-        raise DuplicateAssetError("; ".join(f"{frame.columns[j]} repeats {frame.columns[i]} value for value" for j, i in pairs[:3]) + "; keep one column for each asset")
+        twins = "; ".join(f"{frame.columns[j]} repeats {frame.columns[i]} value for value" for j, i in pairs[:3])
+        raise DuplicateAssetError(f"{twins}; keep one column for each asset")
     check_variation(frame.to_numpy(), frame.columns)
     if max_stale is not None:
         _fix_cells(frame, f"zero returns for more than {max_stale} days running", stale_cells(frame, max_stale), "raise", StaleDataError)
