@@ -16,6 +16,7 @@ from site_fixture import real_site
 from webdriver import Browser, find_browser
 
 pytestmark = pytest.mark.timeout(600)
+COST = 45  # seconds, about: long files start first
 
 # What sticks out of a page 390 pixels wide: not in a box that scrolls, not hidden, seen by the reader
 STICKS_OUT = """

@@ -33,7 +33,14 @@ def test_marked_cells_in_order(root):
     assert stale(files, root) == list(files)
 
 
+def test_title_and_claim_come_first(root):
+    "The title cell gives its title and claim, not its settings, marked or not."
+    cells = [prose("# Title\n\n> A claim.\n\n- toc: false\n- aliases: [/x.html]"), prose("<!-- readme -->\nText.")]
+    assert build({"cells": cells, "metadata": {}}, root)["README.md"] == f"{NOTE}\n\n# Title\n\n> A claim.\n\nText.\n"
+
+
 @pytest.mark.parametrize(("source", "wanted"), [
+    ("[No]{.verdict .no}: not by these", "No: not by these"),
     ("[measures](measure/performance.ipynb)", "[measures](nbs/measure/performance.ipynb)"),
     ("[measures](measure/performance.ipynb#sec-x)", "[measures](nbs/measure/performance.ipynb)"),
     ("[data](../data/README.md#us20)", "[data](data/README.md#us20)"),

@@ -19,6 +19,8 @@ from tools.site_builder.build import build, scratch_folder
 from tools.site_builder.outputs import clean_svg, clean_table
 from tools.site_builder.project import Problems, Project, SiteError
 
+COST = 30  # seconds, about: long files start first
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:

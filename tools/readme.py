@@ -1,4 +1,5 @@
-"""Write README.md from the home chapter: the cells marked for it, in order, in the Markdown that a code host shows.
+"""Write README.md from the home chapter: the cells marked for it, in order, in the Markdown that a code host shows,
+below the chapter's title and claim.
 
 A cell is marked by the tag `readme`, by a first line `<!-- readme -->` (prose) or by `#| readme: true` (code). Of a
 marked code cell the stored drawing is taken, as a file below `assets/`, with its alternative text. Links are made to
@@ -54,6 +55,7 @@ def plain_prose(text: str, root: Path, home: str) -> str:
     text = re.sub(r"^:::+.*\n?", "", text, flags=re.MULTILINE)
     text = re.sub(r"</?(?:div|span|section|figure|p)\b[^>]*>", "", text)
     text = re.sub(r" *\[-?@[^\]]+\]", "", text)
+    text = re.sub(r"\[([^\[\]]*)\]\{[^}]*\}", r"\1", text)
     text = re.sub(r"^(#+ .*?) *\{[^}]*\} *$", r"\1", text, flags=re.MULTILINE)
     return LINK.sub(lambda m: link(m, root, home), text)
 
@@ -68,9 +70,21 @@ def drawing(cell: dict) -> tuple[str, str, str]:
     return f"assets/{options['label']}.svg", "".join(drawings[0]), options["fig-alt"]
 
 
+def head(nb: dict) -> list[str]:
+    "Take the title and the claim of the home chapter, unless its first cell is marked and comes anyway."
+    first = nb["cells"][0] if nb["cells"] else None
+    if first is None or marked(first) or first["cell_type"] != "markdown":
+        return []
+    found = re.match(r"# .+\n+(?:> .+)?", "".join(first["source"]))
+    return [found[0].strip()] if found else []
+
+
 def build(nb: dict, root: Path = ROOT, home: str = HOME) -> dict[str, str]:
     "Build the README and its drawings, path to text, from the home chapter."
-    texts, files = [], {}
+    head = re.search(r"\A# .*\n+(?:> .*)?", "".join(nb["cells"][0]["source"])) if nb["cells"] else None
+    texts, files = head(nb), {}
+    if not any(map(marked, nb["cells"])):
+        raise ValueError(f"README: no cell of {home} is marked for it")
     for cell in filter(marked, nb["cells"]):
         if cell["cell_type"] == "markdown":
             texts.append(plain("".join(cell["source"]), root, home).strip())
@@ -78,9 +92,7 @@ def build(nb: dict, root: Path = ROOT, home: str = HOME) -> dict[str, str]:
             path, svg, alt = drawing(cell)
             files[path] = svg
             texts.append(f"![{alt}]({path})")
-    if not texts:
-        raise ValueError(f"README: no cell of {home} is marked for it")
-    body = re.sub(r"\n{3,}", "\n\n", "\n\n".join([NOTE, *texts]))
+    body = re.sub(r"\n{3,}", "\n\n", "\n\n".join([NOTE, *([head[0].strip()] if head else []), *texts]))
     return {"README.md": body.rstrip() + "\n", **files}
 
 
