@@ -81,7 +81,6 @@ def head(nb: dict) -> list[str]:
 
 def build(nb: dict, root: Path = ROOT, home: str = HOME) -> dict[str, str]:
     "Build the README and its drawings, path to text, from the home chapter."
-    head = re.search(r"\A# .*\n+(?:> .*)?", "".join(nb["cells"][0]["source"])) if nb["cells"] else None
     texts, files = head(nb), {}
     if not any(map(marked, nb["cells"])):
         raise ValueError(f"README: no cell of {home} is marked for it")
@@ -92,7 +91,7 @@ def build(nb: dict, root: Path = ROOT, home: str = HOME) -> dict[str, str]:
             path, svg, alt = drawing(cell)
             files[path] = svg
             texts.append(f"![{alt}]({path})")
-    body = re.sub(r"\n{3,}", "\n\n", "\n\n".join([NOTE, *([head[0].strip()] if head else []), *texts]))
+    body = re.sub(r"\n{3,}", "\n\n", "\n\n".join([NOTE, *texts]))
     return {"README.md": body.rstrip() + "\n", **files}
 
 
