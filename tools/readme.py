@@ -30,12 +30,13 @@ def link(match: re.Match, root: Path, home: str) -> str:
     "Make one link work from the root; a link into the page itself becomes its text."
     image, text, target, _ = match.groups()
     text = LINK.sub(lambda m: link(m, root, home), text)
-    if re.match(r"\w+:", target):
+    ours = re.match(r"https://github\.com/portfolio-ml/portfolio_ml/(?:blob|tree)/main/(.+)", target)
+    if re.match(r"\w+:", target) and not ours:
         return f"{image}[{text}]({target})"
-    path, _, anchor = target.partition("#")
+    path, _, anchor = (ours[1] if ours else target).partition("#")
     if not path:
         return text
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(home), path))
+    path = path if ours else posixpath.normpath(posixpath.join(posixpath.dirname(home), path))
     if not (root / path).exists():
         raise ValueError(f"README: [{text}]({target}) leads to {path}, which does not exist")
     return f"{image}[{text}]({path}{'#' + anchor if anchor and not path.endswith('.ipynb') else ''})"
