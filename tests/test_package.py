@@ -173,6 +173,14 @@ def test_a_backtest_from_the_wheel(clean, tmp_path):
     assert not AUTHORING & set(seen["installed"]), "the core requirements pull in an authoring tool"
 
 
+def test_the_readme_runs(clean, tmp_path):
+    "The Python in the README works as it stands, from the wheel."
+    blocks = re.findall(r"^```(?:py|python)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks, "the README shows no Python"
+    for block in blocks:
+        run(clean, "-I", "-W", "error::FutureWarning", "-c", block, cwd=tmp_path)
+
+
 def test_a_missing_extra_says_what_to_install(clean, tmp_path):
     "Without extras, a comparison with another library names the extra."
     code = "from portfolio_ml.core.validation import require, MissingExtraError\ntry:\n    require('skfolio', 'peers')\nexcept MissingExtraError as e:\n    print(e)"

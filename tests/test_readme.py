@@ -48,6 +48,7 @@ def test_title_and_claim_come_first(root):
     ("[![Logo](images/logo.svg)](https://example.org)", "[![Logo](nbs/images/logo.svg)](https://example.org)"),
     ("[a site](https://example.org/a)", "[a site](https://example.org/a)"),
     ("see [below](#sec-x)", "see below"),
+    ("[data](https://github.com/portfolio-ml/portfolio_ml/blob/main/data/README.md)", "[data](data/README.md)"),
     ("## Heading {#sec-x .unnumbered}", "## Heading"),
     ('::: {.callout-tip collapse="true" title="In short"}\nText.\n:::', "**In short**\n\nText.\n"),
     ("::: {.grid}\nText.\n:::\n", "Text.\n"),
