@@ -72,6 +72,24 @@ def test_an_install_that_was_cut_off_starts_afresh(project, monkeypatch):
     assert environment.STAMP.exists() and not environment.UNFINISHED.exists()
 
 
+def test_a_half_made_environment_is_emptied_and_marked_meanwhile(tmp_path, monkeypatch):
+    "A kill while the environment is made, or emptied, leaves the mark; the next call empties what is there."
+    venv, marked = tmp_path / ".venv", []
+    monkeypatch.setattr(environment, "VENV", venv)
+    monkeypatch.setattr(environment, "UNFINISHED", venv / "portfolio_ml.unfinished")
+    (venv / "lib" / "half").mkdir(parents=True)
+    (venv / "pyvenv.cfg").touch()
+
+    def venv_module(command, **options):
+        if "venv" in command:
+            marked.extend(sorted(p.name for p in venv.iterdir()))
+        return subprocess.CompletedProcess(command, 0, stdout="", stderr="")
+
+    monkeypatch.setattr(environment.subprocess, "run", venv_module)
+    environment.create(venv / "bin" / "python")
+    assert marked == ["portfolio_ml.unfinished"]
+
+
 def test_an_interrupted_reinstall_does_not_keep_the_old_stamp(project, monkeypatch):
     "When the lock has changed and the install fails, the old stamp does not pass for a new one."
     folder, calls = project

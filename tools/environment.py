@@ -87,12 +87,16 @@ def usable(python: Path) -> bool:
 
 
 def create(python: Path) -> None:
-    "Make an empty virtual environment, unless a sound one is there."
+    "Make an empty virtual environment, unless a sound one is there. The mark of an unfinished one stands from first to last."
     if UNFINISHED.exists():
         say("   the last install was cut off: starting again from an empty environment")
     elif usable(python):
         return
-    result = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True)
+    VENV.mkdir(exist_ok=True)
+    UNFINISHED.touch()
+    for path in (p for p in VENV.iterdir() if p != UNFINISHED):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    result = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
     if result.returncode:
         sys.exit(f"{result.stdout}{result.stderr}\n`python3 -m venv` failed. On Debian and Ubuntu: apt install python3-venv")
 
