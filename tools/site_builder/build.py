@@ -172,10 +172,10 @@ def finish_site(
     for css in (out / "site_libs").rglob("*.css"):  # Bootswatch themes ask Google for fonts; the house stylesheet names its own
         text = css.read_text(encoding="utf-8")
         css.write_text(re.sub(r"@import url\((?:https?:)?//[^)]*\);?", "", text), encoding="utf-8")
-    title = html.escape(project.config["website"]["title"])
+    title, icon = (html.escape(project.config["website"].get(key, "")) for key in ("title", "favicon"))
     (out / "index.html").write_text(
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta http-equiv="refresh" content="0; url={home}"></head>'
+        f'<link rel="icon" href="{icon or "data:,"}"><meta http-equiv="refresh" content="0; url={home}"></head>'
         f'<body><p><a href="{home}">{title}</a></p></body></html>\n',
         encoding="utf-8",
     )
