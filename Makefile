@@ -73,11 +73,13 @@ readme: env
 	$(call step,README.md from the home chapter,$(PY) -m tools.readme)
 
 lab: env
-	$(PY) -m jupyterlab nbs
+	$(PY) -m jupyterlab nbs $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 serve:
 	@test -f _site/index.html || { echo "There is no site yet: make handbook"; exit 1; }
-	@echo "http://localhost:$(PORT)   (Ctrl-C stops it; another port: make serve PORT=8001)"
+	@$(PYTHON) -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || \
+		{ echo "Port $(PORT) is taken. Another one: make serve PORT=$$(( $(PORT) + 1 ))"; exit 1; }
+	@echo "http://localhost:$(PORT)   (Ctrl-C stops it)"
 	@$(PYTHON) -m http.server $(PORT) --directory _site --bind 127.0.0.1
 
 lint: env
