@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['data_folder', 'read_checked', 'read_catalogue', 'DatasetCard', 'dataset_card', 'known_flaws', 'list_datasets',
-           'simple_returns', 'load_dataset', 'WrongKindError', 'UnknownAssetError', 'select', 'load_prices',
+           'raw_returns', 'load_dataset', 'WrongKindError', 'UnknownAssetError', 'select', 'load_prices',
            'load_returns', 'par_bond_returns', 'cash_returns']
 
 # %% ../../nbs/data/catalog.ipynb #98be42d1
@@ -176,11 +176,11 @@ def list_datasets(
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["name", "what", "kind", "frequency", "span", "shape", "unit", "licence"]).set_index("name")
 
-# %% ../../nbs/data/catalog.ipynb #cf1be70b
-def simple_returns(
+# %% ../../nbs/data/catalog.ipynb #667d0efb
+def raw_returns(
     prices: pd.DataFrame,  # (T, N) prices
 ) -> pd.DataFrame:  # (T-1, N) simple returns per period, decimals; NaN where either price is missing
-    "Divide each price by the one before it, and subtract one; nothing is filled."
+    "Divide each price by the one before it, and subtract one; nothing is checked, nothing is filled."
     return prices.pct_change(fill_method=None).iloc[1:]
 
 # %% ../../nbs/data/catalog.ipynb #bf38f525
@@ -269,7 +269,7 @@ def load_prices(
         frame.attrs = attrs
     return select(frame, start, end, assets)
 
-# %% ../../nbs/data/catalog.ipynb #db77f571
+# %% ../../nbs/data/catalog.ipynb #19b9ad28
 def load_returns(
     name: str = "us20",  # a set of kind "price", "return" or "relative"
     *,
@@ -283,7 +283,7 @@ def load_returns(
         raise WrongKindError(f"{name} holds no returns: its kind is {card.kind!r} ({card.unit}); call load_dataset({name!r})")
     frame = load_prices(name) if card.kind == "price" else load_dataset(name)
     attrs = {**frame.attrs, "kind": "return", "unit": f"simple return per period ({card.frequency}), decimal"}
-    returns = simple_returns(frame) if card.kind == "price" else frame - 1 if card.kind == "relative" else frame
+    returns = raw_returns(frame) if card.kind == "price" else frame - 1 if card.kind == "relative" else frame
     returns.attrs = attrs
     return select(returns, start, end, assets)
 

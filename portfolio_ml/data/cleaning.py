@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-# %% ../../nbs/data/cleaning.ipynb #b252c138
+# %% ../../nbs/data/cleaning.ipynb #742a1993
 from portfolio_ml.core.validation import (
     DataError, DuplicateAssetError, DuplicateDateError, InsufficientDataError, NonFiniteError, UnsortedIndexError,
     as_panel, check_labels, check_values, check_variation, name_some,
 )
-from .catalog import simple_returns
+from .catalog import raw_returns
 
 # %% ../../nbs/data/cleaning.ipynb #34df6df4
 def run_lengths(
@@ -396,7 +396,7 @@ def clean_returns(
     frame.attrs = {**returns.attrs, "cleaning": {**policies, "max_stale": max_stale, "z": z}}
     return frame, _report(raw, rows + found)
 
-# %% ../../nbs/data/cleaning.ipynb #faafd9ab
+# %% ../../nbs/data/cleaning.ipynb #0a02bca1
 def _report(panel, rows):
     "Make the report on a panel."
     ends = panel.index.sort_values()[[0, -1]]
@@ -425,7 +425,7 @@ def quality_report(
     gaps = gap_cells(tidy)
     rows += _tally("infinite value", np.isinf(tidy), "found") + _tally("gap", gaps, "found") + _tally("no history", tidy.isna() & ~gaps, "found")
     rows += _tally("price not above zero", tidy <= 0, "found") if kind == "price" else []
-    returns = simple_returns(tidy.where(tidy > 0)) if kind == "price" else tidy
+    returns = raw_returns(tidy.where(tidy > 0)) if kind == "price" else tidy
     finite = returns.where(np.isfinite(returns))
     rows += _tally("stale value", stale_cells(finite, max_stale), "found") + _tally(f"beyond {z:g} robust deviations", outlier_cells(finite, z), "found")
     constant = finite.columns[(finite.max() == finite.min()) & finite.notna().any()]
