@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAILURE', 'TABLES', 'summarise', 'long_table', 'describe', 'one_line', 'thin', 'plot_backtest', 'failure_table',
-           'as_array', 'save_backtest', 'load_backtest', 'Backtest']
+           'as_array', 'save_backtest', 'unpack', 'load_backtest', 'Backtest']
 
 # %% ../../nbs/backtest/record.ipynb #d6fded6b
 import io
@@ -18,19 +18,21 @@ from ..core.plotting import figure, label_lines, percent, plot_equity
 from ..core.validation import DataError, DataIntegrityError, name_some, write_atomic
 from ..measure.performance import drawdowns, format_summary, infer_periods_per_year, performance_summary
 
-# %% ../../nbs/backtest/record.ipynb #6bfc2c5c
+# %% ../../nbs/backtest/record.ipynb #fb4d6fda
 def summarise(
     backtest: "Backtest",  # what `walk_forward` gave
     costs: bool = True,  # after costs, or before
+    periods_per_year: float | None = None,  # None: inferred from the dates, 252 without
 ) -> pd.DataFrame:  # one row a measure, one column an allocator
     "Give the measures of performance and of trading."
     returns = backtest.net_returns if costs else backtest.gross_returns
-    table = performance_summary(returns, risk_free=backtest.risk_free, benchmark=backtest.benchmark)
-    years = len(returns) / infer_periods_per_year(returns)
+    periods = infer_periods_per_year(returns) if periods_per_year is None else periods_per_year
+    table = performance_summary(returns, risk_free=backtest.risk_free, benchmark=backtest.benchmark, periods_per_year=periods)
+    years = len(returns) / periods
     failed = backtest.failures["allocator"].value_counts()
     table.loc["Turnover per year"] = backtest.turnover.sum() / years
     table.loc["Cost per year"] = backtest.costs.sum() / years
-    table.loc["Rebalances"] = [float(len(backtest.targets[a])) for a in returns]
+    table.loc["Rebalances"] = (backtest.turnover > 0).sum().astype(float)
     table.loc["Failures"] = [float(failed.get(a, 0)) for a in returns]
     return table
 
@@ -43,7 +45,7 @@ def long_table(
     tables = {"gross": b.gross_returns, "cost": b.costs, "net": b.net_returns, "turnover": b.turnover, "wealth": (1 + b.net_returns).cumprod()}
     return pd.concat({k: t.stack() for k, t in tables.items()}, axis=1).rename_axis(["date", "allocator"]).reset_index()
 
-# %% ../../nbs/backtest/record.ipynb #0dc9a59e
+# %% ../../nbs/backtest/record.ipynb #bf426f78
 def describe(
     backtest: "Backtest",  # what `walk_forward` gave
 ) -> str:  # HTML
@@ -53,7 +55,11 @@ def describe(
     failed = f" <strong>Failures: {len(backtest.failures)}.</strong>" if len(backtest.failures) else ""
     head = f"{len(index):,} periods of {s['assets']} assets, {name_some(index[:1])} to {name_some(index[-1:])}; {look}"
     how = f"rebalanced: {s['rebalance']}; lag {s['lag']}; costs: {s['costs']}"
-    return f"<p>Walk-forward over {head}; {how}.{failed}</p>" + format_summary(backtest.summary()).to_html()
+    try:
+        table = format_summary(backtest.summary()).to_html()
+    except DataError as e:  # such as one row, or dates of no known frequency
+        table = f"<p>No summary: {e}</p>"
+    return f"<p>Walk-forward over {head}; {how}.{failed}</p>{table}"
 
 # %% ../../nbs/backtest/record.ipynb #bde58a4c
 def one_line(
@@ -72,7 +78,7 @@ def thin(
     step = max(1, len(frame) // points)
     return frame.iloc[np.unique(np.r_[0 : len(frame) : step, len(frame) - 1])]
 
-# %% ../../nbs/backtest/record.ipynb #3f6c03b6
+# %% ../../nbs/backtest/record.ipynb #fc26ec77
 def plot_backtest(
     backtest: "Backtest",  # what `walk_forward` gave
     kind: str = "wealth",  # "wealth" (and drawdowns), "weights" or "turnover"
@@ -88,9 +94,16 @@ def plot_backtest(
         return axes
     _, ax = figure()
     if kind == "weights":
-        held = thin(backtest.weights[allocator or backtest.net_returns.columns[0]], 200)
-        ax.stackplot(held.index, held.T.to_numpy(), labels=held.columns, linewidth=0)
-        ax.set(ylabel="weight", ylim=(0, None))
+        allocator = backtest.net_returns.columns[0] if allocator is None else allocator
+        if allocator not in backtest.weights:
+            raise DataError(f"plot: {allocator!r} is none of {name_some(backtest.weights)}")
+        held = thin(backtest.weights[allocator], 200)
+        if (held < 0).any(axis=None):  # areas cannot show what is owed
+            ax.plot(held, label=list(held.columns))
+        else:
+            ax.stackplot(held.index, held.T.to_numpy(), labels=held.columns, linewidth=0)
+            ax.set_ylim(0, None)
+        ax.set_ylabel("weight")
         percent(ax.yaxis)
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, ncols=1 + len(held.columns) // 16)
     elif kind == "turnover":
@@ -114,15 +127,22 @@ def failure_table(
     table = pd.DataFrame(records, columns=FAILURE, dtype=object)
     return table.assign(date=pd.Index(table["date"], dtype=index.dtype))
 
-# %% ../../nbs/backtest/record.ipynb #534dc9c3
+# %% ../../nbs/backtest/record.ipynb #d5592473
 def as_array(
-    labels: pd.Index,  # dates, numbers or text
+    labels: pd.Index,  # dates, periods, numbers or text
 ) -> np.ndarray:  # never objects
     "Turn labels into an array that can be stored without pickle."
+    if isinstance(labels, pd.PeriodIndex):
+        return labels.asi8
     array = np.asarray(labels.tz_convert(None) if getattr(labels, "tz", None) is not None else labels)
-    return np.asarray([str(x) for x in array]) if array.dtype.kind not in "Mmiufb" else array
+    if array.dtype.kind in "Mmiufb":
+        return array
+    strange = [x for x in array if not isinstance(x, str)]
+    if strange:
+        raise DataError(f"save: the label {strange[0]!r} is neither a date, nor a number among numbers, nor text; rename it first")
+    return np.asarray(array, dtype=str)
 
-# %% ../../nbs/backtest/record.ipynb #4832299a
+# %% ../../nbs/backtest/record.ipynb #790206d2
 TABLES = ("gross_returns", "net_returns", "costs", "turnover")
 
 
@@ -141,43 +161,55 @@ def save_backtest(
         for table in ("targets", "trades"):
             frame = getattr(b, table)[name]
             arrays |= {f"{table}_{k}": frame.to_numpy(), f"{table}_{k}_rows": as_array(frame.index)}
+    arrays["failure_dates"] = as_array(pd.Index(b.failures["date"], dtype=index.dtype))
     meta = {
         "allocators": list(b.net_returns), "settings": b.settings, "failures": b.failures.astype(str).to_numpy().tolist(),
-        "timezone": str(getattr(index, "tz", None) or ""), "names": [index.name, columns.name, None if b.benchmark is None else b.benchmark.name],
+        "timezone": str(getattr(index, "tz", None) or ""), "period": index.freqstr if isinstance(index, pd.PeriodIndex) else "",
+        "names": [index.name, columns.name, None if b.benchmark is None else b.benchmark.name],
     }
     out = io.BytesIO()
     np.savez_compressed(out, meta=np.asarray(json.dumps(meta)), **arrays)
     return write_atomic(path, out.getvalue())
 
-# %% ../../nbs/backtest/record.ipynb #09254e6c
+# %% ../../nbs/backtest/record.ipynb #1a317185
+def unpack(
+    a: dict,  # arrays by name, as they stand in the file
+    meta: dict,  # what is not an array
+) -> "Backtest":  # the backtest
+    "Put the tables of a saved backtest together again."
+    (index_name, columns_name, benchmark_name), names = meta["names"], meta["allocators"]
+
+    def rows(labels):
+        if meta["period"]:
+            return pd.PeriodIndex.from_ordinals(labels, freq=meta["period"], name=index_name)
+        index = pd.Index(labels, name=index_name, dtype=str if labels.dtype.kind == "U" else None)
+        return index.tz_localize("UTC").tz_convert(meta["timezone"]) if meta["timezone"] else index
+
+    index, columns = rows(a["index"]), pd.Index(a["columns"], name=columns_name)
+    records = [(who, date, *rest) for (who, _, *rest), date in zip(meta["failures"], rows(a["failure_dates"]), strict=True)]
+    return Backtest(
+        **{t: pd.DataFrame(a[t], index, names) for t in TABLES},
+        **{t: {n: pd.DataFrame(a[f"{t}_{k}"], rows(a[f"{t}_{k}_rows"]), columns) for k, n in enumerate(names)} for t in ("targets", "trades")},
+        weights={n: pd.DataFrame(a[f"weights_{k}"], index, columns) for k, n in enumerate(names)},
+        failures=failure_table(records, index),
+        risk_free=pd.Series(a["risk_free"], index, name="risk_free"),
+        benchmark=pd.Series(a["benchmark"], index, name=benchmark_name) if "benchmark" in a else None,
+        settings=meta["settings"],
+    )
+
+# %% ../../nbs/backtest/record.ipynb #0412dea6
 def load_backtest(
     path,  # a file that `save_backtest` wrote
 ) -> "Backtest":  # the backtest
     "Read a backtest from a file; a truncated or altered file is refused."
     try:
         with np.load(path, allow_pickle=False) as archive:
-            a = {k: archive[k] for k in archive.files}
-        meta = json.loads(str(a["meta"]))
-    except FileNotFoundError:
+            arrays = {k: archive[k] for k in archive.files}
+        return unpack(arrays, json.loads(str(arrays["meta"])))
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as e:
         raise DataIntegrityError(f"{path} does not hold a whole backtest ({type(e).__name__}); run the walk-forward again and save it") from e
-    (index_name, columns_name, benchmark_name), names = meta["names"], meta["allocators"]
-
-    def rows(labels):
-        index = pd.Index(labels, name=index_name)
-        return index.tz_localize("UTC").tz_convert(meta["timezone"]) if meta["timezone"] else index
-
-    index, columns = rows(a["index"]), pd.Index(a["columns"], name=columns_name)
-    return Backtest(
-        **{t: pd.DataFrame(a[t], index, names) for t in TABLES},
-        **{t: {n: pd.DataFrame(a[f"{t}_{k}"], rows(a[f"{t}_{k}_rows"]), columns) for k, n in enumerate(names)} for t in ("targets", "trades")},
-        weights={n: pd.DataFrame(a[f"weights_{k}"], index, columns) for k, n in enumerate(names)},
-        failures=failure_table(meta["failures"], index),
-        risk_free=pd.Series(a["risk_free"], index, name="risk_free"),
-        benchmark=pd.Series(a["benchmark"], index, name=benchmark_name) if "benchmark" in a else None,
-        settings=meta["settings"],
-    )
 
 # %% ../../nbs/backtest/record.ipynb #8386a51a
 @dataclass(frozen=True, eq=False, repr=False)

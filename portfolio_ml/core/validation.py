@@ -91,15 +91,17 @@ def name_some(
         return ", ".join(labels[:limit]) + f" and {len(labels) - limit} more"
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]])) if labels else ""
 
-# %% ../../nbs/core/validation.ipynb #f078bc30
+# %% ../../nbs/core/validation.ipynb #50792269
 def check_labels(
     frame: pd.DataFrame,  # (T, N) panel
     name: str = "returns",  # what to call it in a message
 ) -> None:  # nothing: it raises or it returns
-    "Refuse repeated assets, repeated dates and dates out of order."
+    "Refuse repeated assets, repeated or missing dates and dates out of order."
     twice = frame.columns[frame.columns.duplicated()].unique()
     if len(twice):
         raise DuplicateAssetError(f"{name}: {name_some(twice)} stand{'s' * (len(twice) == 1)} more than once in the columns; keep one column for each asset")
+    if not isinstance(frame.index, pd.MultiIndex) and frame.index.hasnans:
+        raise MissingDataError(f"{name}: no date in the index at row(s) {name_some(np.flatnonzero(frame.index.isna()))}; drop them or mend the index")
     twice = frame.index[frame.index.duplicated()].unique()
     if len(twice):
         raise DuplicateDateError(f"{name}: {name_some(twice)} stand{'s' * (len(twice) == 1)} more than once in the index; see `clean_returns`")
@@ -136,7 +138,7 @@ def check_variation(
     if constant.any():
         raise ConstantAssetError(f"{name}: {name_some(columns[constant])} never change{'s' * (int(constant.sum()) == 1)}; a method that divides by volatility cannot use that")
 
-# %% ../../nbs/core/validation.ipynb #57a1fe5b
+# %% ../../nbs/core/validation.ipynb #ac9029ba
 def as_panel(
     X,  # (T, N) or (T,) frame, series or array
     name: str = "returns",  # what to call it in a message
@@ -151,12 +153,10 @@ def as_panel(
         if X.size == 0:
             raise ShapeError(f"{name}: an empty array of shape {X.shape}")
         X = pd.DataFrame(X.reshape(len(X), -1))
-    text = [c for c, kind in zip(X.columns, X.dtypes) if kind.kind not in "fiub"]
-    if text:
-        try:
-            return X.astype(float)
-        except (TypeError, ValueError):
-            raise DataError(f"{name}: {name_some(text)} hold something that is not a number") from None
+    numbers = ("floating", "integer", "mixed-integer-float", "decimal", "boolean", "empty")
+    kinds = [k.kind in "fiub" or pd.api.types.infer_dtype(X.iloc[:, n], skipna=True) in numbers for n, k in enumerate(X.dtypes)]
+    if not all(kinds):
+        raise DataError(f"{name}: something in {name_some(X.columns[~np.array(kinds)])} is not a number")
     return X.astype(float)
 
 # %% ../../nbs/core/validation.ipynb #86fd9e0e
