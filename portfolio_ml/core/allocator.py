@@ -102,7 +102,7 @@ def join_skfolio() -> bool:  # whether skfolio is loaded and knows our allocator
     BaseOptimization.register(BaseAllocator)
     return True
 
-# %% ../../nbs/core/allocator.ipynb #8a779dec
+# %% ../../nbs/core/allocator.ipynb #d381e261
 @lru_cache(maxsize=1)
 def portfolio_class() -> type:  # a subclass of skfolio's `Portfolio`
     "Make skfolio's portfolio indexable, as scikit-learn expects of a prediction."
@@ -114,4 +114,12 @@ def portfolio_class() -> type:  # a subclass of skfolio's `Portfolio`
         def __getitem__(self, rows):
             return np.asarray(self)[rows]
 
+    AllocatorPortfolio.__qualname__ = "AllocatorPortfolio"  # pickle finds it by this name, through `__getattr__`
     return AllocatorPortfolio
+
+
+def __getattr__(name):
+    "Make the portfolio class when pickle asks for it."
+    if name == "AllocatorPortfolio":
+        return portfolio_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
