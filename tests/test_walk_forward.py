@@ -191,7 +191,8 @@ def reference(rule, returns, *, window, min_history, rebalance, costs, lag, risk
         elif aim is None and not due and not retry:
             decides = t == first
         else:
-            decides = retry or (not due and outside(held, aim, band))
+            gone = any(r != r and a != 0 for r, a in zip(rows[t], aim or []))
+            decides = retry or (not due and (gone or outside(held, aim, band)))
         if decides:
             target, failed = decide_by_hand(rule, fallback, rows, t, window, min_history, held)
             retry = target is None
@@ -342,6 +343,15 @@ def test_a_band_asks_again_after_a_failure():
     bt = walk_forward(late, MARKET, window=None, min_history=60, rebalance=DriftBand(0.5))
     assert len(bt.failures) == 20 and bt.targets["late"].index[0] == MARKET.index[79]
     assert bt.weights["late"].iloc[-1].sum() == pytest.approx(1)
+
+
+def test_a_band_sells_what_stops_trading():
+    gone = MARKET.copy()
+    gone.iloc[150:, 0] = np.nan
+    bt = walk_forward([EqualWeight(), BuyAndHold()], gone, **QUICK, rebalance=DriftBand(0.9))
+    for name in bt.net_returns:
+        assert (bt.weights[name]["A0"].loc[gone.index[151] :] == 0).all() and bt.weights[name]["A0"].loc[gone.index[150]] > 0.1
+        assert list(bt.targets[name].index) == list(gone.index[[59, 150]])
 
 
 def test_failures_fall_back_as_configured():
@@ -495,6 +505,7 @@ def test_an_answer_that_cannot_be_held_is_a_failure(answer, words):
 
 
 def test_skfolio_runs_unchanged():
+    pytest.importorskip("skfolio", reason="needs the extra peers")
     from skfolio import RiskMeasure
     from skfolio.model_selection import WalkForward, cross_val_predict
     from skfolio.optimization import EqualWeighted, MeanRisk
@@ -530,6 +541,7 @@ def test_skfolio_runs_unchanged():
 
 
 def test_ours_run_in_skfolio():
+    pytest.importorskip("skfolio", reason="needs the extra peers")
     from skfolio.model_selection import WalkForward, cross_val_predict
 
     cv = WalkForward(train_size=120, test_size=40)

@@ -145,27 +145,29 @@ class Path:
         "Give the return after costs in each row."
         return (1 - self.cost) * (1 + self.gross) - 1
 
-# %% ../../nbs/backtest/simulation.ipynb #f9d1739b
+# %% ../../nbs/backtest/simulation.ipynb #2edbc0e1
 def next_breach(
     band: DriftBand,  # the band around the target
     target: np.ndarray,  # (N,) weights just after the trade
-    values: np.ndarray,  # (T, N) returns
+    values: np.ndarray,  # (T, N) returns, NaN where an asset does not trade
     cash: np.ndarray,  # (T,) return of cash
     start: int,  # the first row held
-) -> int | None:  # the row at whose close the weights have left the band
+) -> int | None:  # the row at whose close the weights have left the band, or something held did not trade
     "Find when drift carries the weights out of the band, a year of rows at a time."
     now = target
     for row in range(start, len(values), 252):
-        _, weights = drift(now, values[row : row + 252], cash[row : row + 252])
+        part = values[row : row + 252]
+        gone = (np.isnan(part) & (target != 0)).any(axis=1)
+        _, weights = drift(now, np.nan_to_num(part), cash[row : row + 252])
         at = band.first_breach(weights[1:], target)
-        if at is not None:
-            return row + at
+        if at is not None or gone.any():
+            return row + min(len(part) if at is None else at, int(gone.argmax()) if gone.any() else len(part))
         now = weights[-1]
     return None
 
-# %% ../../nbs/backtest/simulation.ipynb #54413464
+# %% ../../nbs/backtest/simulation.ipynb #35c5fb8c
 def follow(
-    values: np.ndarray,  # (T, N) returns without NaN
+    values: np.ndarray,  # (T, N) returns, NaN where an asset does not trade
     cash: np.ndarray,  # (T,) return of cash
     schedule,  # decision rows, or a DriftBand
     first: int,  # the first decision row
@@ -174,14 +176,14 @@ def follow(
     charge: Callable,  # from the trades and the trade row to the cost
 ) -> Path:  # what happened
     "Walk one allocator through time: decide, trade, pay, drift, until the next decision."
-    T, N = values.shape
+    (T, N), filled = values.shape, np.nan_to_num(values)
     path = Path(np.zeros((T, N)), cash.copy(), np.zeros(T), np.zeros(T))
     band = schedule if isinstance(schedule, DriftBand) else None
     queue = iter([first] if band else schedule)
     now, decision = np.zeros(N), next(queue, None)
     while decision is not None and decision + lag < T - 1:
         start = decision + lag + 1
-        held = path.held[decision] * (1 + values[decision]) / (1 + path.gross[decision])
+        held = path.held[decision] * (1 + filled[decision]) / (1 + path.gross[decision])
         target = choose(decision, held)
         if target is not None:
             path.targets[decision] = target
@@ -194,7 +196,7 @@ def follow(
         else:  # after a failure, ask again at the next row
             decision = decision + 1 if target is None else next_breach(band, now, values, cash, start)
         stop = T if decision is None else min(decision + lag + 1, T)
-        path.gross[start:stop], weights = drift(now, values[start:stop], cash[start:stop])
+        path.gross[start:stop], weights = drift(now, filled[start:stop], cash[start:stop])
         path.held[start:stop], now = weights[:-1], weights[-1]
         lost = path.gross[start:stop] < -1 + 1e-12  # rounding must not leave a last cent
         lost[0] |= path.cost[start] >= 1

@@ -370,7 +370,7 @@ def check_benchmark(
     index = panel.index[start:]
     return pd.Series(aligned(benchmark, index, "benchmark"), index, name="benchmark" if name is None else str(name))
 
-# %% ../../nbs/backtest/walk_forward.ipynb #562d8d69
+# %% ../../nbs/backtest/walk_forward.ipynb #e7c953d8
 def walk_forward(
     allocators,  # name -> object with `fit(X)` and `weights_`, or a function of the window; a list or a single one will do
     returns,  # (T, N) simple returns per period, decimals; NaN where an asset does not trade
@@ -401,11 +401,11 @@ def walk_forward(
     benchmark = check_benchmark(benchmark, named, panel, start)
     free = {n: a for n, a in named.items() if not (banded or reads_held(a) or reads_held(fallback))}
     known, failures = decide_ahead(free, fallback, panel, cut, schedule, n_jobs, progress) if free else ({}, [])
-    filled, paths = np.nan_to_num(panel.to_numpy()), {}
+    values, paths = panel.to_numpy(), {}
     dates = panel.index if callable(costs) else range(len(panel))  # only a function of the user's reads the date
     for name, allocator in named.items():
         choose = chooser(name, allocator, fallback, panel, cut, known, failures)
-        paths[name] = follow(filled, cash, schedule, first, lag, choose, lambda trades, row: charge(trades, dates[row]))
+        paths[name] = follow(values, cash, schedule, first, lag, choose, lambda trades, row: charge(trades, dates[row]))
     settings = {
         "window": None if window is None else int(window), "min_history": history, "rebalance": str(rebalance), "lag": int(lag), "assets": panel.shape[1],
         "costs": f"{costs:g}" if isinstance(costs, float | int) else type(costs).__name__,
