@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['Window', 'window_at', 'last_step', 'reads_held', 'fitted_weights', 'can_skip_checks', 'private_copy', 'in_order',
-           'ask', 'decide', 'named_allocators', 'check_how', 'aligned', 'decide_block', 'decide_ahead', 'chooser',
-           'in_time', 'check_walk', 'check_benchmark', 'walk_forward', 'by_row', 'collect', 'scramble_after',
-           'past_gaps', 'shares_dates', 'with_scrambled_future', 'maker', 'check_no_lookahead']
+           'ask', 'decide', 'named_allocators', 'check_how', 'aligned', 'known_path', 'decide_block', 'by_row',
+           'decide_ahead', 'chooser', 'in_time', 'check_walk', 'check_benchmark', 'walk_forward', 'collect',
+           'how_walked', 'scramble_after', 'past_gaps', 'shares_dates', 'with_scrambled_future', 'maker',
+           'check_no_lookahead']
 
-# %% ../../nbs/backtest/walk_forward.ipynb #ba85c5a8
+# %% ../../nbs/backtest/walk_forward.ipynb #bd1b9829
 import copy
 import io
 import pickle
@@ -20,7 +21,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from .record import Backtest, failure_table
-from .simulation import DriftBand, cost_function, decision_rows, follow
+from .simulation import DriftBand, Path, cost_function, decision_rows, follow, follow_known
 from ..core.allocator import BaseAllocator
 from ..core.validation import DataError, InsufficientDataError, LookAheadError, PortfolioError, as_panel, check_returns, name_some, track
 
@@ -230,7 +231,7 @@ def check_how(
     if not isinstance(n_jobs, int | np.integer) or n_jobs == 0:
         raise DataError(f"n_jobs: {n_jobs!r} is not a number of processes; -1 uses all there are")
 
-# %% ../../nbs/backtest/walk_forward.ipynb #0d564e52
+# %% ../../nbs/backtest/walk_forward.ipynb #8a4bd685
 def aligned(
     series,  # a number, or a Series by date
     index: pd.Index,  # T row labels
@@ -253,7 +254,23 @@ def aligned(
         raise DataError(f"{name}: not finite at {name_some(index[~np.isfinite(values)])}")
     return values
 
-# %% ../../nbs/backtest/walk_forward.ipynb #c09bc826
+
+def known_path(
+    name: str,  # the allocator's name
+    known: dict,  # (name, row) to target weights, given ahead
+    values: np.ndarray,  # (T, N) returns, NaN where an asset does not trade
+    cash: np.ndarray,  # (T,) return of cash
+    schedule,  # decision rows, or a DriftBand
+    lag: int,  # rows between a decision and its trade
+    charge: Callable,  # from the trades and the trade row to the cost
+) -> Path | None:  # what happened; None where the loop must find out
+    "Walk all stretches at once where every target of an allocator is known."
+    answers = [None] if isinstance(schedule, DriftBand) else [known.get((name, row)) for row in schedule]
+    if any(weights is None for weights in answers):
+        return None
+    return follow_known(np.nan_to_num(values), cash, schedule, lag, np.array(answers), charge)
+
+# %% ../../nbs/backtest/walk_forward.ipynb #19eded92
 def decide_block(
     named: dict,  # name to allocator
     fallback,  # when one fails
@@ -269,6 +286,15 @@ def decide_block(
             answers[name, row], failure = decide(name, allocator, fallback, window)
             failures += [failure] if failure else []
     return answers, failures
+
+
+def by_row(
+    weights: dict,  # (N,) weights by row number
+    panel: pd.DataFrame,  # (T, N) returns
+) -> pd.DataFrame:  # one row each, by date
+    "Put the weights of some rows into a table."
+    rows = np.fromiter(weights, dtype=int)
+    return pd.DataFrame(np.array(list(weights.values())).reshape(len(rows), panel.shape[1]), panel.index[rows], panel.columns)
 
 # %% ../../nbs/backtest/walk_forward.ipynb #fb25864d
 def decide_ahead(
@@ -370,7 +396,7 @@ def check_benchmark(
     index = panel.index[start:]
     return pd.Series(aligned(benchmark, index, "benchmark"), index, name="benchmark" if name is None else str(name))
 
-# %% ../../nbs/backtest/walk_forward.ipynb #e7c953d8
+# %% ../../nbs/backtest/walk_forward.ipynb #66cc7a14
 def walk_forward(
     allocators,  # name -> object with `fit(X)` and `weights_`, or a function of the window; a list or a single one will do
     returns,  # (T, N) simple returns per period, decimals; NaN where an asset does not trade
@@ -403,25 +429,15 @@ def walk_forward(
     known, failures = decide_ahead(free, fallback, panel, cut, schedule, n_jobs, progress) if free else ({}, [])
     values, paths = panel.to_numpy(), {}
     dates = panel.index if callable(costs) else range(len(panel))  # only a function of the user's reads the date
+    fee = lambda trades, row: charge(trades, dates[row])
     for name, allocator in named.items():
+        path = known_path(name, known, values, cash, schedule, lag, fee)
         choose = chooser(name, allocator, fallback, panel, cut, known, failures)
-        paths[name] = follow(values, cash, schedule, first, lag, choose, lambda trades, row: charge(trades, dates[row]))
-    settings = {
-        "window": None if window is None else int(window), "min_history": history, "rebalance": str(rebalance), "lag": int(lag), "assets": panel.shape[1],
-        "costs": f"{costs:g}" if isinstance(costs, float | int) else type(costs).__name__,
-    }
+        paths[name] = path or follow(values, cash, schedule, first, lag, choose, fee)
+    settings = how_walked(window, history, rebalance, lag, costs, panel)
     return collect(paths, panel, cash, failures, benchmark, settings, start)
 
-# %% ../../nbs/backtest/walk_forward.ipynb #4d82df0d
-def by_row(
-    weights: dict,  # (N,) weights by row number
-    panel: pd.DataFrame,  # (T, N) returns
-) -> pd.DataFrame:  # one row each, by date
-    "Put the weights of some rows into a table."
-    rows = np.fromiter(weights, dtype=int)
-    return pd.DataFrame(np.array(list(weights.values())).reshape(len(rows), panel.shape[1]), panel.index[rows], panel.columns)
-
-
+# %% ../../nbs/backtest/walk_forward.ipynb #e24ed425
 def collect(
     paths: dict,  # name to Path
     panel: pd.DataFrame,  # (T, N) returns
@@ -445,6 +461,19 @@ def collect(
         failures=failure_table(in_time(failures, paths, index), index),
         risk_free=pd.Series(cash[start:], index[start:], name="risk_free"), benchmark=benchmark, settings=settings,
     )
+
+
+def how_walked(
+    window: int | None,  # rows to look back
+    min_history: int,  # complete rows that an asset needs
+    rebalance,  # the rule
+    lag: int,  # rows between a decision and its trade
+    costs,  # as given
+    panel: pd.DataFrame,  # (T, N) returns
+) -> dict:  # plain values, for the record
+    "Describe the settings of a walk."
+    rate, look = f"{costs:g}" if isinstance(costs, float | int) else type(costs).__name__, window if window is None else int(window)
+    return {"window": look, "min_history": min_history, "rebalance": str(rebalance), "lag": int(lag), "assets": panel.shape[1], "costs": rate}
 
 # %% ../../nbs/backtest/walk_forward.ipynb #56b6bd8e
 def scramble_after(
