@@ -133,7 +133,7 @@ def test_every_page_opens_without_errors_and_fits_a_phone(browser, address, site
 def test_the_checks_see_what_they_look_for(browser, tmp_path):
     "Open a page with every fault: each is found."
     (tmp_path / "bad.html").write_text(
-        '<!DOCTYPE html><meta name="viewport" content="width=device-width"><main id="quarto-content"><img src="gone.png">'
+        '<!DOCTYPE html><link rel="icon" href="data:,"><meta name="viewport" content="width=device-width"><main id="quarto-content"><img src="gone.png">'
         '<img alt="far" src="http://localhost:9/x.png"><div style="width: 700px">wide</div><div style="overflow-x: auto"><p style="width: 900px">boxed</p></div>'
         '</main><script>throw new Error("oops")</script>'
     )
@@ -147,6 +147,8 @@ def test_the_checks_see_what_they_look_for(browser, tmp_path):
         assert [html[:12] for html in browser.run(NO_WORDS)] == ["<img src=\"go"]
         stuck = browser.run(STICKS_OUT)
         assert any("wide" in html for html in stuck) and not any(html.startswith("<p") for html in stuck), stuck
+        browser.open("about:blank")  # its faults must not reach the next test
+        browser.events()
 
 
 def test_search_finds_a_word(browser, address):
