@@ -8,7 +8,7 @@ __all__ = ['DISTANCES', 'SingularCovarianceError', 'check_covariance', 'correlat
            'cluster_assets', 'hierarchical_equal_risk', 'HierarchicalEqualRisk', 'least_variance', 'nested_clusters',
            'NestedClusters', 'plot_tree', 'plot_correlation', 'cluster_stability']
 
-# %% ../../nbs/allocation/hierarchical.ipynb #37626179
+# %% ../../nbs/allocation/hierarchical.ipynb #a2a9f097
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ from sklearn.base import clone
 
 from ..core.allocator import BaseAllocator
 from portfolio_ml.core.validation import (
-    ConstantAssetError, DataError, MissingDataError, NonFiniteError, PortfolioError, ShapeError, check_returns, name_some,
+    ConstantAssetError, DataError, MissingDataError, NonFiniteError, ShapeError, check_returns, name_some,
 )
 from ..measure.performance import cvar
 
@@ -211,7 +211,7 @@ def asset_tree(
     "Sort assets into a tree by their correlations."
     return _grow(*check_covariance(covariance), distance, second_distance, linkage, leaf_order)
 
-# %% ../../nbs/allocation/hierarchical.ipynb #0278acec
+# %% ../../nbs/allocation/hierarchical.ipynb #5b91203e
 @lru_cache(maxsize=256)
 def _halving(n):
     "Cut a list of n down to single items: for each level, where the parts above it start in it, and how many they become."
@@ -243,12 +243,11 @@ def _halves_weights(volatility, correlation):
     for (starts, counts), variance in zip(levels, reversed(variances)):
         weights = np.repeat(weights, counts)
         first = starts[counts == 2]
-        share = _share(variance[first], variance[first + 1])
-        weights[first] *= share
-        weights[first + 1] *= 1 - share
+        weights[first] *= _share(variance[first], variance[first + 1])
+        weights[first + 1] *= _share(variance[first + 1], variance[first])
     return weights
 
-# %% ../../nbs/allocation/hierarchical.ipynb #7bb85d11
+# %% ../../nbs/allocation/hierarchical.ipynb #d3b08df2
 def _node_sums(tree, matrix):
     "Sum a symmetric matrix over the block of every node, from the leaves up: each entry is read once."
     n, start, size = len(tree.order), tree.start.tolist(), tree.size.tolist()
@@ -266,10 +265,10 @@ def _tree_weights(tree, volatility, correlation):
     block, scale, mass = (_node_sums(tree, x) for x in (correlation * outer, outer, np.diag(inverse**2)))
     variance = np.where(block > 1e-14 * scale, block, 0) / mass**2
     left, right = tree.links[:, :2].astype(int).T
-    share, weights = _share(variance[left], variance[right]), np.ones(2 * n - 1)
+    one, other, weights = _share(variance[left], variance[right]), _share(variance[right], variance[left]), np.ones(2 * n - 1)
     for m in range(n - 2, -1, -1):
-        weights[left[m]] = weights[n + m] * share[m]
-        weights[right[m]] = weights[n + m] * (1 - share[m])
+        weights[left[m]] = weights[n + m] * one[m]
+        weights[right[m]] = weights[n + m] * other[m]
     return weights[:n]
 
 
@@ -475,7 +474,7 @@ def cluster_assets(
         labels = _kmeans_labels(points, squareform(pdist(points)), n_clusters, max_clusters, random_state)
     return _labelled(labels, covariance, "cluster")
 
-# %% ../../nbs/allocation/hierarchical.ipynb #5bd89631
+# %% ../../nbs/allocation/hierarchical.ipynb #8d005b82
 def _portfolio_risk(weights, covariance, returns, measure, confidence):
     "Measure the risks (K,) of portfolios with weights (N, K)."
     if measure not in ("variance", "std", "cvar"):
@@ -496,8 +495,10 @@ def _budget_clusters(tree, nodes, risks, across):
         below[n + m] = below[pairs[m][0]] + below[pairs[m][1]]
     for m in range(n - 2, n - len(nodes) - 1, -1):
         i, j = pairs[m]
-        first = 0.5 if across == "equal" or below[n + m] == 0 else below[j] / below[n + m]
-        share[i], share[j] = share[n + m] * first, share[n + m] * (1 - first)
+        if across == "equal" or below[n + m] == 0:
+            share[i] = share[j] = share[n + m] / 2
+        else:
+            share[i], share[j] = share[n + m] * below[j] / below[n + m], share[n + m] * below[i] / below[n + m]
     return np.array([share[k] for k in nodes.tolist()])
 
 
