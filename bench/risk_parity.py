@@ -65,6 +65,9 @@ def notes() -> list[str]:
             f"Risk parity, N={n}: {exact.steps} steps, contributions miss their budgets by {exact.residual:.0e}, "
             f"the time of {ratio:.1f} Cholesky factorisations of the same matrix, checks included."
         )
-    S = np.cov(market(2000), rowvar=False)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 2000)) * rng.uniform(0.5, 2, 2000) + 0.8 * rng.standard_normal((4000, 1))
+    S = np.cov(X, rowvar=False)
+    held = (_long_only_minimum_variance(S) > 0).sum()
     ratio = best(lambda: _long_only_minimum_variance(S), 3) / best(lambda: np.linalg.cholesky(S), 3)
-    return [*lines, f"Long-only minimum variance, N=2000: the time of {ratio:.2f} Cholesky factorisations."]
+    return [*lines, f"Long-only minimum variance, N=2000, {held} assets held: the time of {ratio:.2f} Cholesky factorisations."]

@@ -7,13 +7,14 @@ __all__ = ['risk_contributions', 'diversification_ratio', 'RiskBudgets', 'risk_b
            'maximum_diversification', 'MaximumDiversification', 'minimum_torsion', 'bet_shares',
            'effective_number_of_bets', 'risk_table', 'plot_risk_contributions']
 
-# %% ../../nbs/allocation/risk_parity.ipynb #5b31789e
+# %% ../../nbs/allocation/risk_parity.ipynb #7a8a0d08
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from ..core.allocator import BaseAllocator
 from ..core.validation import DataError, InfeasibleError, name_some
@@ -68,7 +69,7 @@ def diversification_ratio(
     _, volatility, _, names = split_covariance(covariance)
     return float(_in_order(weights, names, "weights") @ volatility / contributions.sum())
 
-# %% ../../nbs/allocation/risk_parity.ipynb #fef377f1
+# %% ../../nbs/allocation/risk_parity.ipynb #9f95c21e
 def _read_budgets(budgets, names, missing="raise"):
     "Read budgets in order or by name: not negative, scaled to sum to one."
     if budgets is None:
@@ -83,9 +84,9 @@ def _read_budgets(budgets, names, missing="raise"):
     budgets = budgets / budgets.sum()
     return np.where(budgets < 1e-15, 0.0, budgets)
 
-def _read_bound(bound, names, default):
+def _read_bound(bound, names, default=0.0):
     "Read one bound for all assets, in order, or by name."
-    if bound is None:
+    if bound is None or bound is default:
         return np.full(len(names), default)
     if isinstance(bound, Mapping | pd.Series) and not isinstance(names, pd.RangeIndex):
         bound = np.array([bound.get(k, default) for k in names], dtype=float)
@@ -184,7 +185,7 @@ def _find_weights(
         raise RiskBudgetError(f"budgets: {text}; is the covariance close to singular?")
     return (weights, budgets, weights * slope / variance, binding), residual, steps, names
 
-# %% ../../nbs/allocation/risk_parity.ipynb #69fe14d8
+# %% ../../nbs/allocation/risk_parity.ipynb #124b438b
 def risk_budgeting(
     covariance,  # (N, N) covariance, per period; array or frame
     budgets=None,  # shares of risk, in order or by name, scaled to sum to one; None: equal, which is risk parity
@@ -206,10 +207,14 @@ def solve_risk_budgets(
     **options,  # the other arguments of `risk_budgeting`
 ) -> RiskBudgets:  # weights, shares, binding bounds and the certificate
     "Give the same weights with all that is known about them."
-    columns, residual, steps, names = _find_weights(covariance, budgets, **options)
+    return _solution(*_find_weights(covariance, budgets, **options))
+
+
+def _solution(columns, residual, steps, names):
+    "Label what the solver found."
     return RiskBudgets(*(pd.Series(c, names) for c in columns), residual, steps)
 
-# %% ../../nbs/allocation/risk_parity.ipynb #e407d063
+# %% ../../nbs/allocation/risk_parity.ipynb #05443c16
 def _window_covariance(estimator, returns):
     "Estimate the covariance of a window, with any estimator that has `covariance_`."
     if estimator is None:
@@ -267,11 +272,16 @@ class RiskBudgeting(BaseAllocator):
         "Give weights, shape (N,), from returns, shape (T, N)."
         names = pd.Index(names)
         covariance = pd.DataFrame(_window_covariance(self.covariance, returns), names, names)
-        self.solution_ = solve_risk_budgets(
-            covariance, _read_budgets(self.budgets, names, self.missing), min_weight=self.min_weight,
-            max_weight=self.max_weight, when_bound=self.when_bound, hedges=self.hedges,
-        )
-        return self.solution_.weights.to_numpy()
+        budgets = _read_budgets(self.budgets, names, self.missing)
+        bounds = (self.min_weight, self.max_weight, self.when_bound, self.hedges)
+        self._found = _find_weights(covariance, budgets, *bounds)
+        return self._found[0][0]
+
+    @property
+    def solution_(self) -> RiskBudgets:
+        "Give shares of risk, binding bounds and the certificate of the last fit."
+        check_is_fitted(self, "_found")
+        return _solution(*self._found)
 
 # %% ../../nbs/allocation/risk_parity.ipynb #d147371b
 def maximum_diversification(

@@ -206,7 +206,7 @@ def bounded_budgets(
         y, steps = barrier_interior_point(correlation, budgets, G + np.outer(edge, unit), 0 * edge, equal, y)
     return *snap(unit * y / (unit @ y), budgets, lower, upper), steps
 
-# %% ../../nbs/optimize/barrier.ipynb #f35a9261
+# %% ../../nbs/optimize/barrier.ipynb #6354a8c0
 def budget_residual(
     weights: np.ndarray,  # (N,) weights
     marginal: np.ndarray,  # (N,) marginal variances over the variance, half of them
@@ -217,6 +217,8 @@ def budget_residual(
 ) -> float:  # largest violation of the optimality conditions, as a share of the variance
     "Compute how far weights are from solving the bounded problem."
     free, share = binding == 0, weights * marginal
+    if free.all():
+        return float(np.abs(share - budgets).max())
     target = np.divide(budgets, weights, out=np.zeros(len(weights)), where=weights > 0)
     plain = not (binding[budgets > 0] != 0).any() and not (weights[binding != 0] > 0).any()
     factor = 1.0
