@@ -26,7 +26,7 @@ from portfolio_ml.allocation.hierarchical import (
     gap_statistic,
     hierarchical_equal_risk,
     hierarchical_risk_parity,
-    least_variance,
+    unconstrained_minimum_variance,
     nested_clusters,
     plot_correlation,
     plot_tree,
@@ -208,7 +208,7 @@ def test_when_the_paper_is_equivariant():
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_refused_covariances(matrix, error, words):
-    for compute in (hierarchical_risk_parity, hierarchical_equal_risk, cluster_assets, least_variance, asset_tree):
+    for compute in (hierarchical_risk_parity, hierarchical_equal_risk, cluster_assets, unconstrained_minimum_variance, asset_tree):
         with pytest.raises(error, match=words):
             compute(matrix)
 
@@ -300,20 +300,20 @@ def test_least_variance():
     rng = np.random.default_rng(0)
     matrix = np.cov(rng.standard_normal((40, 6)), rowvar=False)
     solved = np.linalg.solve(matrix, np.ones(6))
-    np.testing.assert_allclose(least_variance(matrix), solved / solved.sum())
+    np.testing.assert_allclose(unconstrained_minimum_variance(matrix), solved / solved.sum())
     twice = matrix[np.ix_([0, 1, 2, 3, 4, 5, 0], [0, 1, 2, 3, 4, 5, 0])]
-    weights = least_variance(twice)
+    weights = unconstrained_minimum_variance(twice)
     np.testing.assert_allclose(weights[[0, 6]], weights[0])
     np.testing.assert_allclose(weights @ twice @ weights, 1 / solved.sum())
     for singular in ([[1, -1], [-1, 1]], [[1, 2], [2, 4]], np.cov(rng.standard_normal((4, 6)), rowvar=False)):
         with pytest.raises(SingularCovarianceError):
-            least_variance(singular)
+            unconstrained_minimum_variance(singular)
 
 
 def test_nested_clusters(returns):
     matrix = returns.cov()
     one = nested_clusters(matrix, np.zeros(12, int))
-    np.testing.assert_allclose(one, least_variance(matrix))
+    np.testing.assert_allclose(one, unconstrained_minimum_variance(matrix))
     np.testing.assert_allclose(nested_clusters(matrix, np.arange(12)), one)
     labels = cluster_assets(matrix, 3)
     np.testing.assert_allclose(NestedClusters(n_clusters=3).fit(returns).weights_, nested_clusters(matrix, labels), atol=1e-12)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DISTANCES', 'SingularCovarianceError', 'check_covariance', 'correlation_distance', 'column_distances', 'AssetTree',
            'asset_tree', 'hierarchical_risk_parity', 'HierarchicalRiskParity', 'gap_statistic', 'count_clusters',
-           'cluster_assets', 'hierarchical_equal_risk', 'HierarchicalEqualRisk', 'least_variance', 'nested_clusters',
-           'NestedClusters', 'plot_tree', 'plot_correlation', 'cluster_stability']
+           'cluster_assets', 'hierarchical_equal_risk', 'HierarchicalEqualRisk', 'unconstrained_minimum_variance',
+           'nested_clusters', 'NestedClusters', 'plot_tree', 'plot_correlation', 'cluster_stability']
 
 # %% ../../nbs/allocation/hierarchical.ipynb #a2a9f097
 from dataclasses import dataclass
@@ -604,8 +604,8 @@ class HierarchicalEqualRisk(BaseAllocator):
         matrix = pd.DataFrame(_window_covariance(self.covariance, returns), names, names)
         return hierarchical_equal_risk(matrix, returns=returns, **settings).to_numpy()
 
-# %% ../../nbs/allocation/hierarchical.ipynb #60b3fcc0
-def least_variance(
+# %% ../../nbs/allocation/hierarchical.ipynb #4508f4ba
+def unconstrained_minimum_variance(
     covariance,  # (N, N) covariance per period: array or frame
     names=None,  # N names for messages
 ) -> np.ndarray:  # (N,) weights, some of which may be negative
@@ -626,8 +626,8 @@ def least_variance(
 def nested_clusters(
     covariance,  # (N, N) covariance per period: array or frame
     labels,  # (N,) cluster of each asset
-    inner=least_variance,  # function from a covariance to weights, inside clusters
-    outer=least_variance,  # function from a covariance to weights, across clusters
+    inner=unconstrained_minimum_variance,  # function from a covariance to weights, inside clusters
+    outer=unconstrained_minimum_variance,  # function from a covariance to weights, across clusters
 ):  # (N,) weights, an array or a Series
     "Allocate inside each cluster, then among clusters as if each were one asset."
     volatility, correlation, names = check_covariance(covariance)
@@ -640,13 +640,13 @@ def nested_clusters(
         column[held] = inner(pd.DataFrame(matrix[np.ix_(held, held)], names[held], names[held]))
     return _labelled(inside @ np.asarray(outer(inside.T @ matrix @ inside)), covariance)
 
-# %% ../../nbs/allocation/hierarchical.ipynb #44f81541
+# %% ../../nbs/allocation/hierarchical.ipynb #5cfb5fcb
 def _ask_inside(allocator, returns, names, covariance):
     "Ask an allocator, or None for least variance, about a part of the assets; one asset gets everything."
     if len(names) == 1:
         return np.ones(1)
     if allocator is None:
-        return least_variance(covariance, names)
+        return unconstrained_minimum_variance(covariance, names)
     return np.asarray(clone(allocator).fit(pd.DataFrame(returns, columns=names)).weights_)
 
 
