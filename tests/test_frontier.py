@@ -193,6 +193,8 @@ def test_large_and_singular():
         (InfeasibleError, "exceeds the largest", [1, 2], np.eye(2), {"min_weight": [0, 1], "max_weight": [1, 0]}),
         (ShapeError, "3 bounds", [1, 2], np.eye(2), {"max_weight": [1, 1, 1]}),
         (MissingDataError, "min_weight", [1, 2], np.eye(2), {"min_weight": np.nan}),
+        (DataError, "not a number", "ab", np.eye(2), {}),
+        (DataError, "max_weight", [1, 2], np.eye(2), {"max_weight": "x"}),
         (DataError, "budget", [1, 2], np.eye(2), {"budget": np.nan}),
         (DataError, "missing", pd.Series({"A": 1.0, "B": 2.0}), np.eye(2), {"max_weight": {"A": 1.0}}),
         (DataError, "different assets", pd.Series({"A": 1.0, "B": 2.0}), pd.DataFrame(np.eye(2), ["A", "C"], ["A", "C"]), {}),
@@ -217,6 +219,10 @@ def test_questions_out_of_reach():
     np.testing.assert_allclose(path.minimum_risk(0.0), path.minimum_variance)
     np.testing.assert_allclose(path.at_risk(9.0), [0, 1])
     np.testing.assert_allclose(path.at_risk_aversion(0), [0, 1])
+    endless = critical_line([0.1, 0.2], np.eye(2), min_weight=None, max_weight=None)
+    np.testing.assert_allclose(endless.minimum_risk(5), [-48, 49])
+    with pytest.raises(InfeasibleError, match="no maximum"):
+        endless.maximum_sharpe(0.2)
     with pytest.raises(InfeasibleError, match="riskless"):
         critical_line([-0.1, -0.2], np.eye(2)).maximum_sharpe()
 

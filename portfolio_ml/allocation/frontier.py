@@ -144,7 +144,7 @@ def weights_at_risk_aversion(
     start = path.lambda_high[k] if k else path.lambda_low[0]
     return _answer(path, path.weights[k] + (lam - start) / steps * change)
 
-# %% ../../nbs/allocation/frontier.ipynb #9d2ea494
+# %% ../../nbs/allocation/frontier.ipynb #b9b07813
 def weights_at_maximum_sharpe(
     path: TurningPoints,  # the corners
     risk_free: float = 0.0,  # return of cash per period
@@ -154,7 +154,7 @@ def weights_at_maximum_sharpe(
     rises = _is_endless(path) and excess[0] > path.lambda_low[0] * _segment(path, 0)[1]
     if not np.isfinite(risk_free):
         raise DataError(f"risk_free: {risk_free!r} is not a finite number")
-    if excess[0] <= 0 and not rises:
+    if excess[0] <= 0 and not _is_endless(path):
         raise InfeasibleError(f"no portfolio is expected to earn more than the riskless {risk_free:g}; the highest expected return is {path.returns[0]:g}")
     if variance[-1] < 1e-14 * (path.asset_risks**2).mean() and excess[-1] > 1e-12 * np.abs(path.asset_returns).max():
         raise InfeasibleError("some portfolio has no risk and earns more than the riskless rate: the Sharpe ratio has no maximum; is the covariance singular?")
@@ -202,7 +202,7 @@ def frontier_curve(
         rows += list(zip(path.returns[k] + share * rise, np.sqrt(np.maximum(variance, 0.0))))[1:]
     return pd.DataFrame(rows, columns=["return", "risk"])
 
-# %% ../../nbs/allocation/frontier.ipynb #c006dba6
+# %% ../../nbs/allocation/frontier.ipynb #fb07b8a9
 def plot_path(
     path: TurningPoints,  # the corners
     kind: str = "frontier",  # "frontier", or "weights" along it
@@ -225,7 +225,7 @@ def plot_path(
     if kind != "weights":
         raise DataError(f"kind: {kind!r} is none of frontier, weights")
     order = np.argsort(-np.abs(path.weights).max(axis=0), kind="stable")
-    shown = order[: min(9, int((np.abs(path.weights).max(axis=0) > 1e-9).sum()))]
+    shown = order[: min(8, int((np.abs(path.weights).max(axis=0) > 1e-9).sum()))]
     if (path.weights < 0).any():
         ax.plot(path.returns, path.weights[:, shown], label=list(names[shown]))
     else:
@@ -235,7 +235,7 @@ def plot_path(
     ax.set(xlabel="expected return per period", ylabel="weight")
     return ax
 
-# %% ../../nbs/allocation/frontier.ipynb #628a3eb0
+# %% ../../nbs/allocation/frontier.ipynb #cc3546d2
 class CriticalLine(TurningPoints):
     """The exact efficient frontier: its corners, and every portfolio between them.
 
@@ -278,7 +278,8 @@ class CriticalLine(TurningPoints):
         return plot_path(self, kind, assets, ax)
 
     def __repr__(self):
-        return f"CriticalLine: {len(self)} corners of {self.weights.shape[1]} assets, return {self.returns[0]:.4g} to {self.returns[-1]:.4g}, risk {self.risks[0]:.4g} to {self.risks[-1]:.4g}"
+        spans = (f"{what} {x[0]:.4g} to {x[-1]:.4g}" for what, x in (("return", self.returns), ("risk", self.risks)))
+        return f"CriticalLine: {len(self)} corners of {self.weights.shape[1]} assets, {', '.join(spans)}"
 
     def _repr_html_(self):
         return f"<p>{self!r}</p>" + self.summary().round(4).head(40).to_html()

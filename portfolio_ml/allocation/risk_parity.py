@@ -22,11 +22,11 @@ from portfolio_ml.optimize.barrier import (
     NO_RISK, RiskBudgetError, _long_only_minimum_variance, budget_residual, solve_barrier, split_covariance,
 )
 
-# %% ../../nbs/allocation/risk_parity.ipynb #84fb43fa
+# %% ../../nbs/allocation/risk_parity.ipynb #a21594a7
 def _in_order(given, names, what, missing="raise"):
     "Read numbers in order, or by name with zero for those not named."
     if isinstance(given, Mapping | pd.Series) and not isinstance(names, pd.RangeIndex):
-        absent = [k for k in given.keys() if k not in names]
+        absent = [k for k in dict(given) if k not in names]
         if absent and missing == "raise":
             raise DataError(f"{what}: {name_some(absent)} not among the assets ({name_some(names)})")
         given = [given.get(k, 0.0) for k in names]
@@ -157,7 +157,7 @@ class RiskBudgets:
     def _repr_html_(self):
         return self.to_frame().round(4)._repr_html_()
 
-# %% ../../nbs/allocation/risk_parity.ipynb #4486b056
+# %% ../../nbs/allocation/risk_parity.ipynb #8ec71e8f
 def _find_weights(
     covariance, budgets, min_weight=0.0, max_weight=1.0, when_bound="barrier", hedges=True, tolerance=1e-9
 ):
@@ -167,7 +167,8 @@ def _find_weights(
     values, volatility, correlation, names = split_covariance(covariance)
     budgets = _read_budgets(budgets, names)
     lower, upper = _read_bound(min_weight, names, 0.0), _read_bound(max_weight, names, 1.0)
-    _check_bounds(lower, upper, budgets, names)
+    if lower.any() or upper.min() < 1:
+        _check_bounds(lower, upper, budgets, names)
     ratios, kept = when_bound == "ratios", (budgets > 0) | hedges | (lower > 0)
     table = correlation if kept.all() else correlation[np.ix_(kept, kept)]
     parts = (budgets[kept], volatility.min() / volatility[kept], lower[kept], upper[kept])

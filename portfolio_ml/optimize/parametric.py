@@ -70,7 +70,15 @@ def _check_covariance(values, names):
         low = np.linalg.eigvalsh(values)[0]
         raise DataError(f"covariance: not positive semidefinite, the lowest eigenvalue is {low:.3g}; a portfolio would have negative variance")
 
-# %% ../../nbs/optimize/parametric.ipynb #7c4066c8
+# %% ../../nbs/optimize/parametric.ipynb #7e9e8925
+def _floats(given, what):
+    "Read numbers, or say that they are none."
+    try:
+        return np.array(given, dtype=float, order="C")
+    except (TypeError, ValueError):
+        raise DataError(f"{what}: something in it is not a number") from None
+
+
 def _read_bounds(bound, names, none, what):
     "Read a bound: a number, one an asset in order or by name, or None for no bound."
     if isinstance(bound, Mapping | pd.Series):
@@ -79,7 +87,7 @@ def _read_bounds(bound, names, none, what):
         if len(absent) or bound.index.has_duplicates:
             raise DataError(f"{what}: give each asset one bound; missing or repeated: {name_some(absent)}")
         bound = bound.reindex(names)
-    values = np.asarray(none if bound is None else bound, dtype=float)
+    values = _floats(none if bound is None else bound, what)
     if values.ndim > 1 or values.size not in (1, len(names)):
         raise ShapeError(f"{what}: {values.size} bounds for {len(names)} assets")
     if np.isnan(values).any():
@@ -99,9 +107,11 @@ def _check_feasible(lower, upper, budget, names):
         gap = side * (total - budget)
         if gap > 1e-9 * max(abs(budget), 1e-9):
             than = "more" if side > 0 else "less"
-            raise InfeasibleError(f"the {word} weights of the {len(names)} assets sum to {total:g}, {than} than the budget of {budget:g}; {cure} by {gap:g} in all")
+            raise InfeasibleError(
+                f"the {word} weights of the {len(names)} assets sum to {total:g}, {than} than the budget of {budget:g}; {cure} by {gap:g} in all"
+            )
 
-# %% ../../nbs/optimize/parametric.ipynb #acd14129
+# %% ../../nbs/optimize/parametric.ipynb #f378a400
 def read_problem(
     expected_returns,  # (N,) means; a Series names the assets
     covariance,  # (N, N); a DataFrame names the assets
@@ -111,10 +121,9 @@ def read_problem(
 ) -> BoundedProblem:  # aligned and checked
     "Read, align and check everything that the frontier depends on."
     labelled = [x.index for x in (expected_returns, covariance) if isinstance(x, pd.Series | pd.DataFrame)]
-    cov = np.array(covariance, dtype=float, order="C")
-    mean = np.array(expected_returns, dtype=float)
+    cov, mean = _floats(covariance, "covariance"), _floats(expected_returns, "expected_returns")
     names = labelled[-1] if labelled else pd.RangeIndex(mean.size)
-    if mean.ndim != 1 or mean.size == 0 or len(cov) != mean.size:
+    if mean.ndim != 1 or mean.size == 0 or cov.ndim == 0 or len(cov) != mean.size:
         raise ShapeError(f"expected_returns of shape {mean.shape} and covariance of shape {cov.shape} do not fit together")
     if len(labelled) == 2 and not labelled[0].equals(labelled[1]):
         if set(labelled[0]) != set(labelled[1]) or not labelled[0].is_unique:
