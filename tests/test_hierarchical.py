@@ -26,10 +26,10 @@ from portfolio_ml.allocation.hierarchical import (
     gap_statistic,
     hierarchical_equal_risk,
     hierarchical_risk_parity,
-    unconstrained_minimum_variance,
     nested_clusters,
     plot_correlation,
     plot_tree,
+    unconstrained_minimum_variance,
 )
 from portfolio_ml.core.testing import check_allocator
 from portfolio_ml.core.validation import (

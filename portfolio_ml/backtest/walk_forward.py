@@ -396,7 +396,7 @@ def check_benchmark(
     index = panel.index[start:]
     return pd.Series(aligned(benchmark, index, "benchmark"), index, name="benchmark" if name is None else str(name))
 
-# %% ../../nbs/backtest/walk_forward.ipynb #66cc7a14
+# %% ../../nbs/backtest/walk_forward.ipynb #4f843f5c
 def walk_forward(
     allocators,  # name -> object with `fit(X)` and `weights_`, or a function of the window; a list or a single one will do
     returns,  # (T, N) simple returns per period, decimals; NaN where an asset does not trade
@@ -429,7 +429,10 @@ def walk_forward(
     known, failures = decide_ahead(free, fallback, panel, cut, schedule, n_jobs, progress) if free else ({}, [])
     values, paths = panel.to_numpy(), {}
     dates = panel.index if callable(costs) else range(len(panel))  # only a function of the user's reads the date
-    fee = lambda trades, row: charge(trades, dates[row])
+
+    def fee(trades, row):
+        return charge(trades, dates[row])
+
     for name, allocator in named.items():
         path = known_path(name, known, values, cash, schedule, lag, fee)
         choose = chooser(name, allocator, fallback, panel, cut, known, failures)
