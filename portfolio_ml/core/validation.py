@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PortfolioError', 'DataError', 'ShapeError', 'MissingDataError', 'NonFiniteError', 'ConstantAssetError',
-           'DuplicateAssetError', 'DuplicateDateError', 'UnsortedIndexError', 'InsufficientDataError',
-           'DataIntegrityError', 'UnknownDatasetError', 'MissingExtraError', 'InfeasibleError', 'LookAheadError',
-           'name_some', 'check_labels', 'check_values', 'check_variation', 'as_panel', 'check_returns', 'require',
-           'write_atomic', 'track']
+           'SingularCovarianceError', 'DuplicateAssetError', 'DuplicateDateError', 'UnsortedIndexError',
+           'InsufficientDataError', 'DataIntegrityError', 'UnknownDatasetError', 'MissingExtraError', 'InfeasibleError',
+           'SolverError', 'LookAheadError', 'name_some', 'check_labels', 'check_values', 'check_variation', 'as_panel',
+           'check_returns', 'require', 'write_atomic', 'track']
 
 # %% ../../nbs/core/validation.ipynb #d5bc57d6
 import importlib
@@ -26,7 +26,7 @@ class PortfolioError(Exception):
 class DataError(PortfolioError, ValueError):
     "Data that break the contract of the function they were given to."
 
-# %% ../../nbs/core/validation.ipynb #6361b208
+# %% ../../nbs/core/validation.ipynb #b778c7d9
 class ShapeError(DataError):
     "An array of the wrong shape, or an empty one."
 
@@ -41,6 +41,10 @@ class NonFiniteError(DataError):
 
 class ConstantAssetError(DataError):
     "An asset whose returns never change, where the method divides by their variation."
+
+
+class SingularCovarianceError(DataError):
+    "A covariance matrix without an inverse, where the method needs one."
 
 # %% ../../nbs/core/validation.ipynb #39ebf81b
 class DuplicateAssetError(DataError):
@@ -72,9 +76,13 @@ class UnknownDatasetError(PortfolioError, KeyError):
 class MissingExtraError(PortfolioError, ImportError):
     "An optional package that is not installed; the message names the extra to install."
 
-# %% ../../nbs/core/validation.ipynb #d7dc41f8
+# %% ../../nbs/core/validation.ipynb #8f8b9f11
 class InfeasibleError(PortfolioError, ValueError):
     "Constraints that no portfolio satisfies."
+
+
+class SolverError(PortfolioError, RuntimeError):
+    "Weights that miss their optimality conditions by more than the tolerance, and are therefore not given."
 
 
 class LookAheadError(PortfolioError):
