@@ -568,7 +568,7 @@ def within_entropy(
         return probabilities
     return mixed(brentq(lambda s: entropy(mixed(s)) - allowance * (1 - 1e-15), 0, 1, xtol=1e-16))
 
-# %% ../../nbs/optimize/scenarios.ipynb #2f94308e
+# %% ../../nbs/optimize/scenarios.ipynb #554c26cc
 def newton_evar(
     scaled: np.ndarray,  # (T, N) returns, of size one
     confidence: float,  # such as 0.95
@@ -595,16 +595,14 @@ def newton_evar(
             return None, rows, step
         move, share = ahead - weights, 1.0
         fall = -slope @ move
-        if fall <= 1e-17 * abs(value) or np.abs(move).max() <= 1e-12:
-            return weights, rows, step
         while share > 1e-10:
             trial = entropic_risk(-scaled @ (weights + share * move), confidence)
-            if trial[0] + cost @ (weights + share * move) <= value + cost @ weights - 1e-4 * share * fall:
+            if fall < 1e-9 or trial[0] + share * (cost @ move) <= value - 1e-4 * share * fall:
                 break
             share /= 2
-        else:
-            return weights, rows, step
         weights, (value, tau, p) = weights + share * move, trial
+        if np.abs(move).max() <= 1e-8 or share <= 1e-10:
+            return weights, rows, step
     return None, rows, most
 
 # %% ../../nbs/optimize/scenarios.ipynb #410cb682
