@@ -6,7 +6,7 @@
 __all__ = ['read_vector', 'label', 'read_square', 'read_scaled', 'refuse_indefinite', 'check_covariance', 'sample_covariance',
            'window_covariance', 'window_mean', 'MomentAllocator']
 
-# %% ../../nbs/core/moments.ipynb #0a717412
+# %% ../../nbs/core/moments.ipynb #468b73b0
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,10 +16,10 @@ from sklearn.base import clone
 
 from .allocator import BaseAllocator
 from portfolio_ml.core.validation import (
-    ConstantAssetError, DataError, DuplicateAssetError, MissingDataError, ShapeError, check_values, name_some,
+    ConstantAssetError, DataError, DuplicateAssetError, MissingDataError, NonFiniteError, ShapeError, check_values, name_some,
 )
 
-# %% ../../nbs/core/moments.ipynb #b5ceb2fd
+# %% ../../nbs/core/moments.ipynb #244ddddb
 def read_vector(
     x,  # a number, one an asset in order or by name, or None
     names: pd.Index,  # N names of the assets
@@ -28,6 +28,8 @@ def read_vector(
     finite: bool = True,  # refuse infinite values
 ) -> np.ndarray:  # (N,) numbers, in the order of the names
     "Read one number an asset: by name where both have names, else in order."
+    if x is None and none is None:
+        raise DataError(f"{what}: must be given, one number an asset")
     if isinstance(x, Mapping):
         x = pd.Series(x, dtype=float)
     if isinstance(x, pd.Series) and not (isinstance(names, pd.RangeIndex) and len(x) == len(names)):
@@ -45,11 +47,12 @@ def read_vector(
         text = f"{len(names)} numbers, one an asset, got shape {values.shape}"
         raise ShapeError(f"{what}: expected {text}")
     values = np.array(np.broadcast_to(values, len(names)))
-    if finite:
-        check_values(values[None], pd.RangeIndex(1), names, what)
-    elif np.isnan(values).any():
-        missing = name_some(names[np.isnan(values)])
-        raise MissingDataError(f"{what}: missing (NaN) for {missing}; None means no bound")
+    missing, endless = np.isnan(values), np.isinf(values)
+    if missing.any():
+        hint = "" if finite else "; None means no bound"
+        raise MissingDataError(f"{what}: missing (NaN) for {name_some(names[missing])}{hint}")
+    if finite and endless.any():
+        raise NonFiniteError(f"{what}: infinite for {name_some(names[endless])}")
     return values
 
 # %% ../../nbs/core/moments.ipynb #e8358e2b
