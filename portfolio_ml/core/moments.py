@@ -19,13 +19,14 @@ from portfolio_ml.core.validation import (
     ConstantAssetError, DataError, DuplicateAssetError, MissingDataError, NonFiniteError, ShapeError, check_values, name_some,
 )
 
-# %% ../../nbs/core/moments.ipynb #244ddddb
+# %% ../../nbs/core/moments.ipynb #4e55857c
 def read_vector(
     x,  # a number, one an asset in order or by name, or None
     names: pd.Index,  # N names of the assets
     what: str,  # what to call it in a message
     none: float | None = None,  # what None stands for; None: it is refused
     finite: bool = True,  # refuse infinite values
+    spread: bool = True,  # let one number stand for every asset
 ) -> np.ndarray:  # (N,) numbers, in the order of the names
     "Read one number an asset: by name where both have names, else in order."
     if x is None and none is None:
@@ -43,7 +44,7 @@ def read_vector(
         values = np.array(none if x is None else x, dtype=float)
     except (TypeError, ValueError):
         raise DataError(f"{what}: something in it is not a number") from None
-    if values.shape not in ((), (len(names),)):
+    if values.shape != (len(names),) and not (spread and values.ndim == 0):
         text = f"{len(names)} numbers, one an asset, got shape {values.shape}"
         raise ShapeError(f"{what}: expected {text}")
     values = np.array(np.broadcast_to(values, len(names)))
