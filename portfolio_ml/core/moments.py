@@ -69,7 +69,7 @@ def label(
         return pd.Series(values, names, name=name)
     return pd.DataFrame(values, names, names)
 
-# %% ../../nbs/core/moments.ipynb #2a44dfcd
+# %% ../../nbs/core/moments.ipynb #f040c2f8
 def read_square(
     covariance,  # (N, N) table, array or frame
     name: str = "covariance",  # what to call it in a message
@@ -91,6 +91,8 @@ def read_square(
     if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
         raise ShapeError(f"{name}: expected a square matrix, got shape {values.shape}")
     names = pd.RangeIndex(len(values)) if names is None else pd.Index(names)
+    if len(names) != len(values):
+        raise ShapeError(f"{name}: {len(values)} assets do not fit {len(names)} names")
     if not np.isfinite(values.sum()):
         check_values(values, names, names, name)
     return values, names
