@@ -32,7 +32,7 @@ from portfolio_ml.core.validation import (
     ShapeError,
     SolverError,
 )
-from portfolio_ml.optimize.barrier import _long_only_minimum_variance
+from portfolio_ml.optimize.active_set import simplex_minimum_variance
 
 
 def covariance_of(volatility, correlation):
@@ -240,7 +240,7 @@ def test_minimum_variance_against_all_supports():
                 if (x >= 0).all() and x @ S[np.ix_(held, held)] @ x < best[0]:
                     best = x @ S[np.ix_(held, held)] @ x, np.zeros(n)
                     best[1][held] = x
-        np.testing.assert_allclose(_long_only_minimum_variance(S), best[1], atol=1e-9)
+        np.testing.assert_allclose(simplex_minimum_variance(S), best[1], atol=1e-9)
 
 
 def test_maximum_diversification():

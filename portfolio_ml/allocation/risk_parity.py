@@ -7,7 +7,7 @@ __all__ = ['risk_contributions', 'diversification_ratio', 'RiskBudgets', 'risk_b
            'maximum_diversification', 'MaximumDiversification', 'minimum_torsion', 'bet_shares',
            'effective_number_of_bets', 'risk_table', 'plot_risk_contributions']
 
-# %% ../../nbs/allocation/risk_parity.ipynb #49c3e37d
+# %% ../../nbs/allocation/risk_parity.ipynb #8f2b5c3c
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..core.moments import MomentAllocator, check_covariance, label, read_vector
 from ..core.validation import DataError, InfeasibleError, SingularCovarianceError, SolverError, name_some
+from ..optimize.active_set import simplex_minimum_variance
 from ..optimize.barrier import NO_RISK, budget_residual, solve_barrier
-from ..optimize.barrier import _long_only_minimum_variance as simplex_minimum_variance
 
 # %% ../../nbs/allocation/risk_parity.ipynb #29cae1c0
 def _by_name(given, names, default, strict=True):

@@ -6,11 +6,11 @@
 __all__ = ['NO_RISK', 'newton_budgets', 'barrier_interior_point', 'bound_rows', 'snap', 'bounded_budgets', 'budget_residual',
            'solve_barrier']
 
-# %% ../../nbs/optimize/barrier.ipynb #f2a55d19
+# %% ../../nbs/optimize/barrier.ipynb #2c31dcc5
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from ..core.validation import InfeasibleError, SolverError
+from ..core.validation import InfeasibleError
 
 # %% ../../nbs/optimize/barrier.ipynb #864df4b7
 NO_RISK = 1e-13  # of a correlation: a variance below this is rounding
@@ -207,61 +207,3 @@ def solve_barrier(
         only = lower if lower.sum() >= 1 - 1e-12 else upper
         return only / only.sum(), np.where(only is lower, -1, 1) * np.ones(len(unit), dtype=int), 0
     return bounded_budgets(correlation, budgets, unit, lower, upper, ratios)
-
-# %% ../../nbs/optimize/barrier.ipynb #044621e8
-def _solve_support(
-    covariance: np.ndarray,  # (N, N) covariance
-    held: np.ndarray,  # (K,) assets in the set
-    weights: np.ndarray,  # (K,) their weights now, zero for new ones
-) -> tuple[np.ndarray, np.ndarray]:  # assets kept, and their weights; as they came if the set is singular
-    "Minimise the variance on a set of assets, dropping those that reach zero."
-    while True:
-        _, target, failed = dposv(covariance[np.ix_(held, held)], np.ones(len(held)), lower=1)
-        if failed or not target.sum() > 0:
-            return held, weights
-        target = target / target.sum()
-        if (target > 0).all():
-            return held, target
-        down = np.flatnonzero(target <= 0)
-        reach = weights[down] / (weights[down] - target[down] + 1e-300)
-        part = reach.min()
-        weights = weights + part * (target - weights)
-        weights[down[reach <= part]] = 0.0
-        keep = (weights > 0) | (target > 0)
-        held, weights = held[keep], weights[keep]
-
-# %% ../../nbs/optimize/barrier.ipynb #77442f5b
-def _long_only_minimum_variance(
-    covariance: np.ndarray,  # (N, N) covariance, positive semidefinite
-    tolerance: float = 1e-10,  # largest violation of the optimality conditions, relative to the variance
-    block: int = 16,  # assets admitted at once
-) -> np.ndarray:  # (N,) weights, not negative, sum to one
-    "Minimise the variance of a long-only portfolio by an active set that grows, and check the conditions."
-    n, scale = len(covariance), covariance.diagonal().mean()
-    for ridge in (0.0, 1e-12, 1e-10, 1e-8):
-        table = covariance if not ridge else covariance + ridge * scale * np.eye(n)
-        held, weights, many = np.array([table.diagonal().argmin()]), np.ones(1), block
-        variance, slope = table[held[0], held[0]], table[held[0]]
-        for _ in range(20 * n + 100):
-            short = variance - slope
-            short[held] = 0.0
-            new = np.flatnonzero(short > tolerance * variance)
-            if not len(new):
-                break
-            new = new[np.argsort(-short[new], kind="stable")[:many]]
-            trial = _solve_support(table, np.r_[held, new], np.r_[weights, np.zeros(len(new))])
-            trial_slope = trial[1] @ table[trial[0]]
-            trial_variance = trial[1] @ trial_slope[trial[0]]
-            if trial_variance < variance:
-                (held, weights), slope, variance, many = trial, trial_slope, trial_variance, block
-            elif many == 1:
-                break
-            else:
-                many = 1
-        slope = weights @ covariance[held]
-        variance = weights @ slope[held]
-        if variance - slope.min() <= max(tolerance * variance, 10 * ridge * scale):
-            return np.bincount(held, weights, n)
-    raise SolverError(
-        "minimum variance: the optimality conditions fail; is the covariance positive semidefinite?"
-    )
