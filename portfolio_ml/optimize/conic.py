@@ -326,14 +326,14 @@ def standard_form(
     b = np.concatenate([c.offset / s for c, s in zip(cones, scales)] or [np.zeros(0)])
     return Standard(P / size, q / size, A, b, tuple(blocks), np.concatenate(scales or [np.zeros(0)]), size)
 
-# %% ../../nbs/optimize/conic.ipynb #ad09cd02
+# %% ../../nbs/optimize/conic.ipynb #4bae66e6
 def certificate(
     form: Standard,  # the problem
     x: np.ndarray,  # (n,) answer
     z: np.ndarray,  # (m,) duals
 ) -> tuple[float, float, float]:  # primal residual, dual residual, gap: relative, zero is exact
     "Measure from the data how far an answer is from optimal."
-    tiny, biggest = 1e-300, np.abs(x).max(initial=0.0)
+    tiny, biggest = 1e-300, np.abs(x).max(initial=0.01)
     s, reach = form.b - form.A @ x, np.abs(form.b) + abs(form.A) @ np.full(len(x), biggest)
     slope = form.P @ x
     stationary = slope + form.q + form.A.T @ z
@@ -343,7 +343,7 @@ def certificate(
         primal = max(primal, outside(s[rows], kind, exponent) / max(reach[rows].max(initial=0.0), tiny))
         dual = max(dual, outside(z[rows], kind, exponent, dual=True) / weight)
     terms = np.array([x @ slope, form.q @ x, form.b @ z])
-    size = np.abs(x) @ (np.abs(slope) + np.abs(form.q)) + np.abs(form.b) @ np.abs(z)
+    size = np.maximum(np.abs(x), 0.01) @ (np.abs(slope) + np.abs(form.q)) + np.abs(form.b) @ np.abs(z)
     return float(primal), dual, float(abs(terms.sum()) / max(size, tiny))
 
 # %% ../../nbs/optimize/conic.ipynb #23713663
