@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['Shrunk', 'bayes_stein', 'james_stein', 'bodnar_okhrin_parolya', 'JamesStein', 'BayesStein', 'BodnarOkhrinParolya',
-           'ResampledFrontier', 'resampled_frontier', 'Resampled', 'uncertainty_radius', 'worst_case_mean', 'best_gain',
+           'ResampledFrontier', 'resampled_frontier', 'Resampled', 'uncertainty_radius', 'worst_case_mean',
            'worst_case_mean_variance', 'WorstCaseMeanVariance', 'kelly_bet', 'merton_share', 'fraction_of_growth',
-           'chance_of_falling', 'growth_rate', 'kelly', 'Kelly']
+           'chance_of_falling', 'Kelly']
 
-# %% ../../nbs/allocation/robust.ipynb #f3f5fa43
+# %% ../../nbs/allocation/robust.ipynb #4e02d4f6
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +21,11 @@ from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_vector, window_covariance,
 )
 from portfolio_ml.core.validation import (
-    DataError, InfeasibleError, InsufficientDataError, SingularCovarianceError, SolverError, check_returns, name_some, track,
+    DataError, InsufficientDataError, SingularCovarianceError, SolverError, track,
 )
-from ..optimize.conic import ConicProblem, UnboundedError, norm_cone, settle, solve_conic, square_root
-from ..optimize.constraints import Constraints, infeasible, read_constraints
+from ..optimize.conic import ConicProblem, UnboundedError, norm_cone, solve_conic, square_root
+from ..optimize.constraints import read_constraints
+from ..optimize.growth import best_gain, growth_rate, kelly
 
 # %% ../../nbs/allocation/robust.ipynb #a775f84c
 @dataclass(frozen=True, eq=False)
@@ -120,9 +121,15 @@ def bodnar_okhrin_parolya(
     target, distance, _ = _apart(mean, table)
     return _draw(mean, n / (n_obs - n) / distance if distance > 0 else 1.0, target, table)
 
-# %% ../../nbs/allocation/robust.ipynb #3a90639d
+# %% ../../nbs/allocation/robust.ipynb #d8d9b9ed
 class _ShrunkMean(BaseEstimator):
-    "Fit shrunk means to a window of returns; a subclass says how."
+    """Fit shrunk means to a window of returns; a subclass says how.
+
+    Parameters
+    ----------
+    covariance : estimator, optional
+        Anything with `fit` and `covariance_`; None for the sample covariance.
+    """
 
     def __init__(self, *, covariance=None):
         self.covariance = covariance
@@ -346,9 +353,9 @@ def _resampled_weights(self, returns, names):
     )
     return found.weights[0]
 
-# %% ../../nbs/allocation/robust.ipynb #690b95ad
+# %% ../../nbs/allocation/robust.ipynb #a5ad3442
 def uncertainty_radius(
-    n_assets: int,  # N
+    n_assets: int,  # how many means
     confidence: float = 0.95,  # chance that the true means lie in the ellipsoid
     n_obs: int | None = None,  # rows behind the covariance, if it was estimated too
 ) -> float:  # kappa
@@ -375,29 +382,6 @@ def worst_case_mean(
     w, push = np.asarray(weights, dtype=float), np.asarray(uncertainty, dtype=float) @ np.asarray(weights, dtype=float)
     size = np.sqrt(w @ push)
     return np.asarray(expected_returns, dtype=float) - (radius / size * push if size > 0 else 0.0)
-
-# %% ../../nbs/allocation/robust.ipynb #c8b15042
-def best_gain(
-    gradient: np.ndarray,  # (N,) gradient of the utility at the weights
-    weights: np.ndarray,  # (N,) weights
-    limits: Constraints,  # what weights must obey
-) -> float:  # the most that a concave utility can still gain within reach; zero: optimal
-    "Bound the loss of a portfolio by the best move along the gradient."
-    from scipy.optimize import linprog
-
-    reach = max(1.0, np.abs(weights).max())
-    low, high = np.maximum(limits.lower, weights - reach), np.minimum(limits.upper, weights + reach)
-    even = limits.low == limits.high
-    if len(limits.labels) == 1 and even[0] and (limits.matrix[0] == 1).all():
-        order, best = np.argsort(-gradient, kind="stable"), low.copy()
-        room = np.clip(limits.low[0] - low.sum() - np.r_[0, np.cumsum((high - low)[order])[:-1]], 0, (high - low)[order])
-        best[order] += room
-    else:
-        rows, upper = np.vstack([limits.matrix[~even], -limits.matrix[~even]]), np.r_[limits.high[~even], -limits.low[~even]]
-        keep, scale = np.isfinite(upper), np.abs(gradient).max() or 1.0
-        found = linprog(-gradient / scale, rows[keep], upper[keep], limits.matrix[even], limits.low[even], np.column_stack([low, high]))
-        best = weights if found.x is None else found.x
-    return float(max(gradient @ (best - weights), 0.0))
 
 # %% ../../nbs/allocation/robust.ipynb #7cdcf24f
 def _tangent_on_path(path, penalty, risk_aversion):
@@ -567,7 +551,7 @@ class WorstCaseMeanVariance(MomentAllocator):
         "Give weights, shape (N,), from returns, shape (T, N)."
         return _worst_case_weights(self, returns, names)
 
-# %% ../../nbs/allocation/robust.ipynb #add6b8ec
+# %% ../../nbs/allocation/robust.ipynb #87a6ef9a
 def kelly_bet(
     probability: float,  # chance to win
     odds: float = 1.0,  # gain on a stake of one, if won; the stake is lost otherwise
@@ -593,7 +577,7 @@ def merton_share(
     share = np.linalg.solve(table, excess) / risk_aversion
     return label(share, names, "weight") if np.ndim(covariance) else float(share[0])
 
-# %% ../../nbs/allocation/robust.ipynb #dc80e698
+
 def fraction_of_growth(
     fraction,  # of the Kelly stake
 ):  # share of Kelly's excess growth
@@ -610,117 +594,6 @@ def chance_of_falling(
     if not ((to > 0) & (to <= 1)).all():
         raise DataError("to: a share of wealth above 0 and at most 1")
     return np.where(power > 0, to ** np.maximum(power, 0), 1.0)[()]
-
-
-def growth_rate(
-    weights,  # (N,) weights; what is missing to 1 is cash
-    returns,  # (T, N) scenarios of simple returns
-    *,
-    risk_free: float = 0.0,  # return of cash per period
-    probabilities=None,  # (T,) of the scenarios; None: all the same
-) -> float:  # mean logarithm of wealth per period
-    "Compute the growth rate of constant weights over scenarios; ruin is refused."
-    X, index, _ = check_returns(returns)
-    wealth = 1 + risk_free + (X - risk_free) @ np.asarray(weights, dtype=float)
-    if wealth.min() <= 0:
-        raise DataError(f"weights: ruin, a return of {wealth.min() - 1:.0%}, in scenario {index[int(wealth.argmin())]}")
-    return float(np.average(np.log(wealth), weights=probabilities))
-
-# %% ../../nbs/allocation/robust.ipynb #07fb85e5
-def _kelly_start(X, cash, rules):
-    "Find weights within the limits that no scenario ruins: equal ones, or the best worst case."
-    from scipy.optimize import linprog
-
-    T, n = X.shape
-    equal = np.full(n, 1 / n)
-    if rules.violation(equal) <= 1e-12 and (cash + X @ equal).min() > 0.05:
-        return equal
-    low, high = np.isfinite(rules.low), np.isfinite(rules.high)
-    rows = np.vstack([rules.matrix[high], -rules.matrix[low], -X])
-    rows = np.hstack([rows, np.r_[np.zeros(len(rows) - T), np.ones(T)][:, None]])
-    edge = np.r_[rules.high[high], -rules.low[low], np.full(T, cash)]
-    box = [*zip(rules.lower, rules.upper), (None, cash)]
-    found = linprog(np.r_[np.zeros(n), -1], rows, edge, bounds=box, method="highs")
-    if found.status == 2:
-        raise infeasible(rules)
-    if found.x is None or found.x[-1] <= 1e-9:
-        raise InfeasibleError("Kelly: every portfolio within the limits is ruined in some scenario; allow cash (budget) or less leverage")
-    return found.x[:n]
-
-# %% ../../nbs/allocation/robust.ipynb #16c59072
-def _refuse_free_lunch(X, rules, names):
-    "Refuse unbounded weights with a direction that never loses and sometimes gains."
-    from scipy.optimize import linprog
-
-    box = np.column_stack([np.where(np.isfinite(rules.lower), 0.0, -1.0), np.where(np.isfinite(rules.upper), 0.0, 1.0)])
-    if not (box != 0).any():
-        return
-    low, high, size = np.isfinite(rules.low), np.isfinite(rules.high), np.abs(X).max() or 1.0
-    rows = np.vstack([rules.matrix[high], -rules.matrix[low], -X / size])
-    found = linprog(-X.mean(axis=0) / size, rows, np.zeros(len(rows)), bounds=box, method="highs")
-    if found.status == 0 and -found.fun > 1e-9:
-        text = name_some(names[np.abs(found.x) > 1e-9])
-        raise UnboundedError(f"Kelly: some mix of {text} never loses in these scenarios, so growth has no limit; bound the weights, or use more scenarios than assets")
-
-# %% ../../nbs/allocation/robust.ipynb #4e40e1dc
-def _maximise_growth(X, p, cash, rules, w):
-    "Maximise mean log wealth by a primal-dual interior point, from weights that are not ruined."
-    even = rules.low == rules.high
-    E, e, eye = rules.matrix[even], rules.low[even], np.eye(len(w))
-    C = np.vstack([rules.matrix[~even], -rules.matrix[~even], eye, -eye])
-    edge = np.r_[rules.low[~even], -rules.high[~even], rules.lower, -rules.upper]
-    C, edge, scale = C[np.isfinite(edge)], edge[np.isfinite(edge)], p @ np.abs(X).mean(axis=1) or 1.0
-    s, y, best, m = np.maximum(C @ w - edge, 0.05), np.zeros(len(e)), (np.inf, w, 0), max(len(edge), 1)
-    z, push = 0.1 / m / s, 0.1
-    for step in range(1, 151):
-        shares = X / (cash + X @ w)[:, None]
-        slope = -(p @ shares) / scale
-        dual, primal, off, gap = slope - z @ C - y @ E, C @ w - s - edge, E @ w - e, s @ z / m
-        error = max(np.abs(dual).max(), np.abs(np.r_[primal, off, gap]).max(initial=0.0))
-        best = min(best, (error, w, step), key=lambda k: k[0])
-        if error < 1e-15 or step > best[2] + 8:
-            break
-        H = (shares.T * p) @ shares / scale + (C.T * (z / s)) @ C
-        right = np.r_[-dual + C.T @ ((push * gap - s * z - z * primal) / s), -off]
-        table = np.block([[H, -E.T], [E, np.zeros((len(e), len(e)))]])
-        try:
-            move = np.linalg.solve(table, right)
-        except np.linalg.LinAlgError:
-            move = np.linalg.lstsq(table, right, rcond=None)[0]
-        dw, dy = move[: len(w)], move[len(w):]
-        ds = C @ dw + primal
-        dz = (push * gap - s * z - z * ds) / s
-        shrink = max(np.r_[-ds / s, -dz / z].max(initial=0.0), 1.05 * (-shares @ dw).max())
-        size = min(1.0, 0.99 / max(shrink, 1e-300))
-        w, s, z, y = w + size * dw, s + size * ds, z + size * dz, y + size * dy
-        push = 0.02 if size > 0.9 else 0.3
-    return best[1]
-
-# %% ../../nbs/allocation/robust.ipynb #64e0686c
-def kelly(
-    returns,  # (T, N) scenarios of simple returns
-    *,
-    risk_free: float = 0.0,  # return of cash per period
-    probabilities=None,  # (T,) of the scenarios; None: all the same
-    tolerance: float = 1e-8,  # growth that may be left, as a share of the mean absolute return
-    **limits,  # min_weight, max_weight, budget, groups, constraints, as `read_constraints` takes them
-):  # weights (N,), a Series when the assets have names; what is missing to 1 is cash
-    "Maximise the growth of wealth over scenarios, within limits, and check Kelly's conditions."
-    values, _, names = check_returns(returns)
-    rules, X, cash = read_constraints(names, **limits), values - risk_free, 1.0 + risk_free
-    p = np.full(len(X), 1.0) if probabilities is None else read_vector(probabilities, pd.RangeIndex(len(X)), "probabilities")
-    if not ((p >= 0).all() and p.sum() > 0 and cash > 0):
-        raise DataError("probabilities, risk_free: chances are not negative and some is positive, and cash is not ruined")
-    X, p = X[p > 0], p[p > 0] / p.sum()
-    start = _kelly_start(X, cash, rules)
-    _refuse_free_lunch(X, rules, names)
-    weights = np.asarray(settle(_maximise_growth(X, p, cash, rules, start), rules))
-    wealth = cash + X @ weights
-    gain = best_gain(p @ (X / wealth[:, None]), weights, rules) / (np.abs(X).mean() or 1.0)
-    broken = rules.violation(weights)
-    if not (wealth.min() > 0 and gain <= tolerance and broken <= 1e-7):
-        raise SolverError(f"Kelly: growth of {gain:.2g} of the mean absolute return is left, limits are broken by {broken:.2g}, the worst wealth is {wealth.min():.2g}")
-    return label(weights, names, "weight")
 
 # %% ../../nbs/allocation/robust.ipynb #ee709be7
 class Kelly(BaseAllocator):
