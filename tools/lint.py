@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
-SUPPORT = ("core/", "backtest/record", "optimize/")  # rooms that hold machinery, with a lighter budget
+SUPPORT = ("core/", "backtest/record", "optimize/", "allocation/clustering")  # rooms that hold machinery, with a lighter budget
 EXPORTS = ("export", "exports", "exporti")
 SECTIONS = ("Key takeaways", "Exercises", "Further reading")
 NETWORK = ("requests", "urllib", "urllib3", "httpx", "aiohttp", "socket", "yfinance", "curl_cffi", "http", "ftplib", "pandas_datareader")
