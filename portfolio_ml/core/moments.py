@@ -70,13 +70,19 @@ def label(
         return pd.Series(values, names, name=name)
     return pd.DataFrame(values, names, names)
 
-# %% ../../nbs/core/moments.ipynb #f040c2f8
+# %% ../../nbs/core/moments.ipynb #cbde91a6
 def read_square(
     covariance,  # (N, N) table, array or frame
     name: str = "covariance",  # what to call it in a message
     names=None,  # N names of the assets; None: the frame's, or numbers
 ) -> tuple[np.ndarray, pd.Index]:  # values; names of the assets, or their numbers
     "Read a square table of finite numbers: values, and the assets' names."
+    try:
+        values = np.asarray(covariance, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: not a table of numbers") from None
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
+        raise ShapeError(f"{name}: expected a square matrix, got shape {values.shape}")
     if isinstance(covariance, pd.DataFrame):
         names = covariance.columns
         if names.has_duplicates:
@@ -85,12 +91,6 @@ def read_square(
         if not covariance.index.equals(names):
             text = "rows and columns do not name the same assets in the same order"
             raise DataError(f"{name}: {text}")
-    try:
-        values = np.asarray(covariance, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"{name}: not a table of numbers") from None
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-        raise ShapeError(f"{name}: expected a square matrix, got shape {values.shape}")
     names = pd.RangeIndex(len(values)) if names is None else pd.Index(names)
     if len(names) != len(values):
         raise ShapeError(f"{name}: {len(values)} assets do not fit {len(names)} names")
