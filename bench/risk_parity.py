@@ -58,7 +58,7 @@ def best(work, rounds: int = 5) -> float:
 def notes() -> list[str]:
     "Say the certificates, the ratios to a Cholesky factorisation, and the cost of minimum variance at N=2000."
     from portfolio_ml.allocation.risk_parity import risk_budgeting, solve_risk_budgets
-    from portfolio_ml.optimize.barrier import _long_only_minimum_variance
+    from portfolio_ml.optimize.active_set import simplex_minimum_variance
 
     lines = []
     for n in (20, 100, 500):
@@ -72,6 +72,6 @@ def notes() -> list[str]:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((4000, 2000)) * rng.uniform(0.5, 2, 2000) + 0.8 * rng.standard_normal((4000, 1))
     S = np.cov(X, rowvar=False)
-    held = (_long_only_minimum_variance(S) > 0).sum()
-    ratio = best(lambda: _long_only_minimum_variance(S), 3) / best(lambda: np.linalg.cholesky(S), 3)
+    held = (simplex_minimum_variance(S) > 0).sum()
+    ratio = best(lambda: simplex_minimum_variance(S), 3) / best(lambda: np.linalg.cholesky(S), 3)
     return [*lines, f"Long-only minimum variance, N=2000, {held} assets held: the time of {ratio:.2f} Cholesky factorisations."]

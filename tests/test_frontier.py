@@ -8,8 +8,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from portfolio_ml.allocation.frontier import CriticalLine, FrontierPortfolio, critical_line, frontier_curve
 from portfolio_ml.backtest.walk_forward import check_no_lookahead, walk_forward
 from portfolio_ml.core.testing import check_allocator, factor_returns
-from portfolio_ml.core.validation import DataError, InfeasibleError, MissingDataError, NonFiniteError, ShapeError
-from portfolio_ml.optimize.parametric import UncertifiedError, swap_gain
+from portfolio_ml.core.validation import DataError, InfeasibleError, MissingDataError, NonFiniteError, ShapeError, SolverError
+from portfolio_ml.optimize.parametric import swap_gain
 
 COST = 15
 
@@ -180,25 +180,25 @@ def test_large_and_singular():
     ("error", "words", "mean", "cov", "bounds"),
     [
         (ShapeError, "square", [1, 2], np.ones((2, 3)), {}),
-        (ShapeError, "fit together", [1, 2, 3], np.eye(2), {}),
-        (ShapeError, "fit together", [], np.empty((0, 0)), {}),
+        (ShapeError, "2 numbers", [1, 2, 3], np.eye(2), {}),
+        (ShapeError, "square", [], np.empty((0, 0)), {}),
         (MissingDataError, "B", pd.Series({"A": 1.0, "B": np.nan}), np.eye(2), {}),
         (NonFiniteError, "1", [1, np.inf], np.eye(2), {}),
         (MissingDataError, "covariance", [1, 2], [[1, np.nan], [np.nan, 1]], {}),
         (DataError, "symmetric", [1, 2], [[1, 0.5], [0.1, 1]], {}),
         (DataError, "semidefinite", [1, 2], [[1, 2], [2, 1]], {}),
-        (DataError, "negative variance", [1, 2], [[1, 0], [0, -1]], {}),
+        (DataError, "variance of 1 is not positive", [1, 2], [[1, 0], [0, -1]], {}),
         (InfeasibleError, "sum to 1.2", [1, 2], np.eye(2), {"min_weight": 0.6}),
         (InfeasibleError, "sum to 0.8", [1, 2], np.eye(2), {"max_weight": 0.4}),
         (InfeasibleError, "exceeds the largest", [1, 2], np.eye(2), {"min_weight": [0, 1], "max_weight": [1, 0]}),
-        (ShapeError, "3 bounds", [1, 2], np.eye(2), {"max_weight": [1, 1, 1]}),
+        (ShapeError, "max_weight", [1, 2], np.eye(2), {"max_weight": [1, 1, 1]}),
         (MissingDataError, "min_weight", [1, 2], np.eye(2), {"min_weight": np.nan}),
         (DataError, "not a number", "ab", np.eye(2), {}),
         (DataError, "max_weight", [1, 2], np.eye(2), {"max_weight": "x"}),
         (DataError, "budget", [1, 2], np.eye(2), {"budget": np.nan}),
-        (DataError, "missing", pd.Series({"A": 1.0, "B": 2.0}), np.eye(2), {"max_weight": {"A": 1.0}}),
-        (DataError, "different assets", pd.Series({"A": 1.0, "B": 2.0}), pd.DataFrame(np.eye(2), ["A", "C"], ["A", "C"]), {}),
-        (UncertifiedError, "bounds", [2, 1], np.ones((2, 2)), {"min_weight": None, "max_weight": None}),
+        (DataError, "absent: B", pd.Series({"A": 1.0, "B": 2.0}), np.eye(2), {"max_weight": {"A": 1.0}}),
+        (DataError, "absent: C; unknown: B", pd.Series({"A": 1.0, "B": 2.0}), pd.DataFrame(np.eye(2), ["A", "C"], ["A", "C"]), {}),
+        (SolverError, "bounds", [2, 1], np.ones((2, 2)), {"min_weight": None, "max_weight": None}),
     ],
 )
 def test_refusals(error, words, mean, cov, bounds):

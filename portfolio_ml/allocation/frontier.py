@@ -6,19 +6,18 @@
 __all__ = ['TurningPoints', 'weights_at_return', 'weights_at_risk', 'weights_at_risk_aversion', 'weights_at_maximum_sharpe',
            'summarise_path', 'frontier_curve', 'plot_path', 'CriticalLine', 'critical_line', 'FrontierPortfolio']
 
-# %% ../../nbs/allocation/frontier.ipynb #7bcfee5e
+# %% ../../nbs/allocation/frontier.ipynb #fa1606c4
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-from ..core.allocator import BaseAllocator
+from ..core.moments import MomentAllocator, label
 from ..core.plotting import PALETTE, figure, percent
-from ..core.validation import DataError, InfeasibleError, name_some
-from ..optimize.parametric import UncertifiedError, parametric_path, read_problem, swap_gain
+from ..core.validation import DataError, InfeasibleError, SolverError, name_some
+from ..optimize.parametric import parametric_path, read_problem, swap_gain
 
-# %% ../../nbs/allocation/frontier.ipynb #ee56324b
+# %% ../../nbs/allocation/frontier.ipynb #c424a97a
 @dataclass(frozen=True, eq=False)
 class TurningPoints:
     """The corners of an efficient frontier, from the highest return to the lowest risk.
@@ -27,18 +26,15 @@ class TurningPoints:
     ----------
     weights : ndarray of shape (n_points, n_assets)
         The portfolios at the corners.
-    returns, risks : ndarray of shape (n_points,)
-        Their expected returns and standard deviations, per period.
+    returns, risks, asset_returns, asset_risks : ndarray of shape (n_points,), (n_assets,)
+        Expected returns and standard deviations per period, of the corners and of the assets.
     lambda_low, lambda_high : ndarray of shape (n_points,)
-        Each corner is optimal for an appetite for return between the two; where they differ the frontier has a kink.
+        The appetites for return between which each corner is optimal; at a kink they differ.
     certificate : ndarray of shape (n_points,)
         Relative gain of the best swap of two assets; zero is optimal.
-    asset_returns, asset_risks : ndarray of shape (n_assets,)
-        Expected returns and standard deviations of the assets.
     direction : ndarray of shape (n_assets,)
-        Change of weights per unit of lambda beyond the first corner; zero when the highest return is finite.
-    names : Index or None
-        The assets' names.
+        Change of weights per unit of lambda beyond the first corner; zero where it all ends.
+    names : Index of the assets, or None
     """
 
     weights: np.ndarray  # (K, N)
@@ -53,9 +49,8 @@ class TurningPoints:
     names: pd.Index | None = None
 
     def __post_init__(self):
-        for value in vars(self).values():
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+        for array in (x for x in vars(self).values() if isinstance(x, np.ndarray)):
+            array.setflags(write=False)
 
     def __len__(self):
         return len(self.weights)
@@ -68,12 +63,11 @@ class TurningPoints:
     @property
     def risk_aversions(self) -> np.ndarray:
         "The risk aversion, one over lambda, at which each corner is left, shape (K,)."
-        with np.errstate(divide="ignore"):
-            return 1 / self.lambda_low
+        return np.where(self.lambda_low > 0, 1 / np.maximum(self.lambda_low, 1e-300), np.inf)
 
-# %% ../../nbs/allocation/frontier.ipynb #bcd03074
+# %% ../../nbs/allocation/frontier.ipynb #b3aa299f
 def _segment(path, k):
-    "Give the change of weights, return and lambda from corner k up to the next one, or along the endless line."
+    "Give the change of weights, return and lambda from corner k up to the next one, or beyond."
     if k == 0:
         return path.direction, float(path.direction @ path.asset_returns), 1.0
     rise = path.returns[k - 1] - path.returns[k]
@@ -82,7 +76,8 @@ def _segment(path, k):
 
 def _answer(path, weights):
     "Label weights, if the assets have names."
-    return np.array(weights) if path.names is None else pd.Series(weights, index=path.names, name="weight")
+    weights = np.array(weights)
+    return weights if path.names is None else label(weights, path.names, "weight")
 
 
 def _is_endless(path):
@@ -99,15 +94,17 @@ def weights_at_return(
     if not np.isfinite(target):
         raise DataError(f"target_return: {target!r} is not a finite number")
     if target > top + slack and not _is_endless(path):
-        raise InfeasibleError(f"no portfolio within the bounds has an expected return of {target:g}; the highest is {top:g}")
+        text = f"an expected return of {target:g}; the highest is {top:g}"
+        raise InfeasibleError(f"no portfolio within the bounds has {text}")
     if target <= path.returns[-1]:
         return _answer(path, path.weights[-1])
-    k = int(np.flatnonzero(path.returns < target - slack)[0]) if path.returns[-1] < target - slack else len(path) - 1
+    below = np.flatnonzero(path.returns < target - slack)
+    k = int(below[0]) if len(below) else len(path) - 1
     change, rise, _ = _segment(path, k)
     x = (target - path.returns[k]) / rise if rise else 0.0
     return _answer(path, path.weights[k] + (x if k == 0 else min(x, 1.0)) * change)
 
-# %% ../../nbs/allocation/frontier.ipynb #7beb7f7a
+# %% ../../nbs/allocation/frontier.ipynb #d6258ebc
 def weights_at_risk(
     path: TurningPoints,  # the corners
     target: float,  # standard deviation per period, at most
@@ -117,7 +114,8 @@ def weights_at_risk(
     if not np.isfinite(target):
         raise DataError(f"target_risk: {target!r} is not a finite number")
     if target < least * (1 - 1e-9):
-        raise InfeasibleError(f"no portfolio within the bounds has a risk of {target:g}; the lowest is {least:g}")
+        text = f"a risk of {target:g}; the lowest is {least:g}"
+        raise InfeasibleError(f"no portfolio within the bounds has {text}")
     if target >= path.risks[0] and not _is_endless(path):
         return _answer(path, path.weights[0])
     k = int(np.flatnonzero(path.risks < target)[0]) if least < target else len(path) - 1
@@ -135,7 +133,8 @@ def weights_at_risk_aversion(
 ):  # weights (N,); a Series when the assets have names
     "Find the portfolio of highest mean-variance utility."
     if not risk_aversion >= 0 or (risk_aversion == 0 and _is_endless(path)):
-        raise DataError(f"risk_aversion: {risk_aversion!r} is not {'positive' if _is_endless(path) else 'zero or a positive number'}")
+        wanted = "positive" if _is_endless(path) else "zero or a positive number"
+        raise DataError(f"risk_aversion: {risk_aversion!r} is not {wanted}")
     lam = 1 / risk_aversion if risk_aversion else np.inf
     k = int(np.flatnonzero(path.lambda_low <= lam)[0])
     if lam <= path.lambda_high[k]:
@@ -144,7 +143,7 @@ def weights_at_risk_aversion(
     start = path.lambda_high[k] if k else path.lambda_low[0]
     return _answer(path, path.weights[k] + (lam - start) / steps * change)
 
-# %% ../../nbs/allocation/frontier.ipynb #b9b07813
+# %% ../../nbs/allocation/frontier.ipynb #398ae457
 def weights_at_maximum_sharpe(
     path: TurningPoints,  # the corners
     risk_free: float = 0.0,  # return of cash per period
@@ -155,9 +154,12 @@ def weights_at_maximum_sharpe(
     if not np.isfinite(risk_free):
         raise DataError(f"risk_free: {risk_free!r} is not a finite number")
     if excess[0] <= 0 and not _is_endless(path):
-        raise InfeasibleError(f"no portfolio is expected to earn more than the riskless {risk_free:g}; the highest expected return is {path.returns[0]:g}")
-    if variance[-1] < 1e-14 * (path.asset_risks**2).mean() and excess[-1] > 1e-12 * np.abs(path.asset_returns).max():
-        raise InfeasibleError("some portfolio has no risk and earns more than the riskless rate: the Sharpe ratio has no maximum; is the covariance singular?")
+        text = f"the riskless {risk_free:g}; the highest expected return is {path.returns[0]:g}"
+        raise InfeasibleError(f"no portfolio is expected to earn more than {text}")
+    riskless = variance[-1] < 1e-14 * (path.asset_risks**2).mean()
+    if riskless and excess[-1] > 1e-12 * np.abs(path.asset_returns).max():
+        text = "the Sharpe ratio has no maximum; is the covariance singular?"
+        raise InfeasibleError(f"some portfolio has no risk and earns more than cash: {text}")
     with np.errstate(invalid="ignore"):
         high = variance - path.lambda_high * excess
     low = variance - path.lambda_low * excess
@@ -165,28 +167,33 @@ def weights_at_maximum_sharpe(
     if len(below) == 0:  # only an endless line lies above
         change, rise, _ = _segment(path, 0)
         if not rises:
-            raise InfeasibleError(f"the Sharpe ratio rises along the endless line and has no maximum for a riskless return of {risk_free:g}")
-        return _answer(path, path.weights[0] + low[0] / (excess[0] - path.lambda_low[0] * rise) * change)
+            text = f"and has no maximum for a riskless return of {risk_free:g}"
+            raise InfeasibleError(f"the Sharpe ratio rises along the endless line {text}")
+        x = low[0] / (excess[0] - path.lambda_low[0] * rise)
+        return _answer(path, path.weights[0] + x * change)
     k = int(below[-1])
     if low[k] >= 0 or k + 1 == len(path):
         return _answer(path, path.weights[k])
-    change, _, _ = _segment(path, k + 1)
-    return _answer(path, path.weights[k + 1] + max(high[k + 1], 0.0) / (max(high[k + 1], 0.0) - low[k]) * change)
+    change, start = _segment(path, k + 1)[0], max(high[k + 1], 0.0)
+    return _answer(path, path.weights[k + 1] + start / (start - low[k]) * change)
 
-# %% ../../nbs/allocation/frontier.ipynb #9b0bbbf4
+# %% ../../nbs/allocation/frontier.ipynb #a0fd1ec9
 def summarise_path(
     path: TurningPoints,  # the corners
 ) -> pd.DataFrame:  # one row a corner
-    "Tabulate the corners: lambda, return, risk, Sharpe ratio, how many assets are held, and what changes there."
+    "Tabulate the corners: lambda, return, risk, Sharpe ratio, assets held, and what changes."
     names = np.asarray(path.names if path.names is not None else range(path.weights.shape[1]))
     held = np.abs(path.weights) > 1e-9 * np.abs(path.weights).max()
     moves = [""]
     for above, below in zip(held[:-1], held[1:]):
-        parts = [f"{sign}{name_some(names[on], 2)}" for sign, on in (("+", below & ~above), ("-", above & ~below)) if on.any()]
-        moves.append(" ".join(parts))
+        changes = ("+", below & ~above), ("-", above & ~below)
+        moves.append(
+            " ".join(f"{sign}{name_some(names[on], 2)}" for sign, on in changes if on.any())
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         sharpe = path.returns / path.risks
-    columns = {"lambda": path.lambda_low, "return": path.returns, "risk": path.risks, "Sharpe": sharpe, "held": held.sum(axis=1), "change": moves}
+    columns = {"lambda": path.lambda_low, "return": path.returns, "risk": path.risks}
+    columns |= {"Sharpe": sharpe, "held": held.sum(axis=1), "change": moves}
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(path) + 1, name="corner"))
 
 
@@ -195,14 +202,15 @@ def frontier_curve(
     points: int = 200,  # about how many
 ) -> pd.DataFrame:  # columns return and risk
     "Give points along the frontier, corners among them, for drawing."
-    share, rows = np.linspace(0, 1, max(2, points // max(len(path) - 1, 1) + 1)), [(path.returns[-1], path.risks[-1])]
+    share = np.linspace(0, 1, max(2, points // max(len(path) - 1, 1) + 1))
+    rows = [(path.returns[-1], path.risks[-1])]
     for k in range(len(path) - 1, 0, -1):
         _, rise, steps = _segment(path, k)
-        variance = path.risks[k] ** 2 + 2 * share * path.lambda_high[k] * rise + share**2 * steps * rise
+        variance = path.risks[k] ** 2 + share * rise * (2 * path.lambda_high[k] + share * steps)
         rows += list(zip(path.returns[k] + share * rise, np.sqrt(np.maximum(variance, 0.0))))[1:]
     return pd.DataFrame(rows, columns=["return", "risk"])
 
-# %% ../../nbs/allocation/frontier.ipynb #fb07b8a9
+# %% ../../nbs/allocation/frontier.ipynb #351fbac5
 def plot_path(
     path: TurningPoints,  # the corners
     kind: str = "frontier",  # "frontier", or "weights" along it
@@ -211,15 +219,18 @@ def plot_path(
 ):  # the axes
     "Draw the frontier with its corners, or the weights along it."
     ax = figure()[1] if ax is None else ax
-    names = np.asarray(path.names if path.names is not None else range(path.weights.shape[1])).astype(str)
+    names = path.names if path.names is not None else range(path.weights.shape[1])
+    names = np.asarray(names).astype(str)
     if kind == "frontier":
         curve = frontier_curve(path)
         ax.plot(curve["risk"], curve["return"], color=PALETTE["blue"])
         ax.plot(path.risks, path.returns, "o", ms=4, color=PALETTE["orange"])
         if assets:
             ax.plot(path.asset_risks, path.asset_returns, "x", ms=4, color=PALETTE["grey"])
-        for name, x, y in zip(names, path.asset_risks, path.asset_returns) if assets and len(names) <= 20 else ():
-            ax.annotate(name, (x, y), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center")
+        style = {"xytext": (4, 0), "textcoords": "offset points", "fontsize": 8, "va": "center"}
+        for name, x, y in zip(names, path.asset_risks, path.asset_returns):
+            if assets and len(names) <= 20:
+                ax.annotate(name, (x, y), **style)
         ax.set(xlabel="risk, standard deviation per period", ylabel="expected return per period")
         return ax
     if kind != "weights":
@@ -235,13 +246,13 @@ def plot_path(
     ax.set(xlabel="expected return per period", ylabel="weight")
     return ax
 
-# %% ../../nbs/allocation/frontier.ipynb #cc3546d2
+# %% ../../nbs/allocation/frontier.ipynb #7d76d830
 class CriticalLine(TurningPoints):
     """The exact efficient frontier: its corners, and every portfolio between them.
 
     References
     ----------
-    Markowitz (1956), The optimization of a quadratic function subject to linear constraints. Naval Research Logistics Quarterly 3.
+    Markowitz (1956), The optimization of a quadratic function subject to linear constraints.
     """
 
     @property
@@ -271,20 +282,22 @@ class CriticalLine(TurningPoints):
 
     def to_frame(self) -> pd.DataFrame:
         "Give the weights at the corners, one row a corner, one column an asset."
-        return pd.DataFrame(self.weights, index=pd.RangeIndex(1, len(self) + 1, name="corner"), columns=self.names)
+        corners = pd.RangeIndex(1, len(self) + 1, name="corner")
+        return pd.DataFrame(self.weights, corners, self.names)
 
     def plot(self, assets: bool = True, *, kind: str = "frontier", ax=None):
         "Draw the frontier, or the weights along it."
         return plot_path(self, kind, assets, ax)
 
     def __repr__(self):
-        spans = (f"{what} {x[0]:.4g} to {x[-1]:.4g}" for what, x in (("return", self.returns), ("risk", self.risks)))
-        return f"CriticalLine: {len(self)} corners of {self.weights.shape[1]} assets, {', '.join(spans)}"
+        (r, r0), (s, s0) = self.returns[[0, -1]], self.risks[[0, -1]]
+        spans = f"return {r:.4g} to {r0:.4g}, risk {s:.4g} to {s0:.4g}"
+        return f"CriticalLine: {len(self)} corners of {self.weights.shape[1]} assets, {spans}"
 
     def _repr_html_(self):
         return f"<p>{self!r}</p>" + self.summary().round(4).head(40).to_html()
 
-# %% ../../nbs/allocation/frontier.ipynb #9a15eabe
+# %% ../../nbs/allocation/frontier.ipynb #7206bbb4
 def _record(p, lambdas, weights, direction):
     "Merge corners at which the weights stand still, and measure each."
     size = np.abs(weights).max() or 1.0
@@ -293,14 +306,31 @@ def _record(p, lambdas, weights, direction):
     w, low, high = weights[new], lambdas[last], lambdas[new].copy()
     high[0] = high[0] if direction.any() else np.inf
     variance = np.einsum("kn,kn->k", w @ p.covariance, w)
-    gain, still = swap_gain(w, low, p.mean, p.covariance, p.lower, p.upper), np.isfinite(high) & (high > low)
+    asked = p.mean, p.covariance, p.lower, p.upper
+    gain, still = swap_gain(w, low, *asked), np.isfinite(high) & (high > low)
     if still.any():
-        gain[still] = np.maximum(gain[still], swap_gain(w[still], high[still], p.mean, p.covariance, p.lower, p.upper))
-    off = np.maximum(np.abs(w.sum(axis=1) - p.budget), np.maximum(p.lower - w, w - p.upper).max(axis=1)) / max(size, abs(p.budget))
+        gain[still] = np.maximum(gain[still], swap_gain(w[still], high[still], *asked))
+    beyond = np.maximum(p.lower - w, w - p.upper).max(axis=1)
+    off = np.maximum(np.abs(w.sum(axis=1) - p.budget), beyond) / max(size, abs(p.budget))
     risks, own = np.sqrt(np.maximum(variance, 0.0)), np.sqrt(np.diag(p.covariance))
-    return CriticalLine(w, w @ p.mean, risks, low, high, np.maximum(gain, off), p.mean, own, direction, p.names)
+    parts = (w, w @ p.mean, risks, low, high, np.maximum(gain, off))
+    return CriticalLine(*parts, p.mean, own, direction, p.names)
 
-# %% ../../nbs/allocation/frontier.ipynb #c6f2bb5b
+
+def _read_off(path, target, level, risk_free):
+    "Give one of the portfolios of a path."
+    if target == "minimum_variance":
+        return path.minimum_variance
+    if target == "maximum_sharpe":
+        return path.maximum_sharpe(risk_free)
+    if target not in ("return", "risk"):
+        text = "minimum_variance, maximum_sharpe, return, risk"
+        raise DataError(f"target: {target!r} is none of {text}")
+    if level is None:
+        raise DataError(f"level: the target {target!r} needs one, per period")
+    return (path.minimum_risk if target == "return" else path.at_risk)(level)
+
+# %% ../../nbs/allocation/frontier.ipynb #6a05e928
 def critical_line(
     expected_returns,  # (N,) expected returns per period; a Series names the assets
     covariance,  # (N, N) covariance of returns per period; a DataFrame names the assets
@@ -311,13 +341,13 @@ def critical_line(
     tolerance: float = 1e-8,  # largest certificate that is accepted
 ) -> CriticalLine:  # every turning point of the exact frontier
     "Find the exact efficient frontier under bounds."
-    problem, best, reason = read_problem(expected_returns, covariance, min_weight, max_weight, budget), None, None
-    size = float(np.diag(problem.covariance).mean())
+    problem = read_problem(expected_returns, covariance, min_weight, max_weight, budget)
+    cov, best, reason = problem.covariance, None, None
     for ridge in (0.0, 1e-10, 1e-9):
-        cov = problem.covariance + ridge * size * np.eye(len(problem.mean)) if ridge else problem.covariance
+        lifted = cov + ridge * np.diag(cov).mean() * np.eye(len(cov)) if ridge else cov
         try:
-            path = _record(problem, *parametric_path(replace(problem, covariance=cov)))
-        except UncertifiedError as e:
+            path = _record(problem, *parametric_path(replace(problem, covariance=lifted)))
+        except SolverError as e:
             reason = reason or e
             continue
         if ridge and path.direction.any():
@@ -329,31 +359,26 @@ def critical_line(
         raise reason
     if not best.certificate.max() <= tolerance:
         gain = best.certificate.max()
-        raise UncertifiedError(f"a swap of two assets would still improve a corner by {gain:.2g} of its score, more than {tolerance:g}; is the covariance all but singular?")
+        text = f"by {gain:.2g} of its score, more than {tolerance:g}"
+        text = f"a swap of two assets would still improve a corner {text}"
+        raise SolverError(f"{text}; is the covariance all but singular?")
     return best
 
-# %% ../../nbs/allocation/frontier.ipynb #07dfaf6a
-def _window_covariance(estimator, returns):
-    "Estimate the covariance of a window; None: the sample covariance."
-    if estimator is None:
-        return np.atleast_2d(np.cov(returns, rowvar=False, ddof=1))
-    return np.asarray(clone(estimator).fit(returns).covariance_, dtype=float)
-
-
-class FrontierPortfolio(BaseAllocator):
+# %% ../../nbs/allocation/frontier.ipynb #4d6d4e28
+class FrontierPortfolio(MomentAllocator):
     """Hold a portfolio of the exact efficient frontier of the window.
 
     Parameters
     ----------
     target : {"minimum_variance", "maximum_sharpe", "return", "risk"}, default="minimum_variance"
-        Which portfolio; expected returns are the window's means.
+        Which portfolio.
     level : float, optional
         The expected return or the risk per period, for the targets "return" and "risk".
     risk_free : float, default=0.0
         Return of cash per period, for the highest Sharpe ratio.
-    covariance : estimator, optional
-        Anything with `fit` and `covariance_`; None for the sample covariance.
-    min_weight, max_weight : float, array or None
+    expected_returns, covariance : estimator, optional
+        With `mu_`, or numbers by asset; with `covariance_`; None for the window's own.
+    min_weight, max_weight : float, mapping, sequence or None, default=0.0, 1.0
         Bounds of each weight.
 
     Attributes
@@ -363,29 +388,20 @@ class FrontierPortfolio(BaseAllocator):
 
     References
     ----------
-    Markowitz (1956), The optimization of a quadratic function subject to linear constraints. Naval Research Logistics Quarterly 3.
+    Markowitz (1956), The optimization of a quadratic function subject to linear constraints.
     """
 
-    min_obs = 2
+    needs_variation = False  # cash is welcome
 
-    def __init__(self, target="minimum_variance", *, level=None, risk_free=0.0, covariance=None, min_weight=0.0, max_weight=1.0):
-        self.target = target
-        self.level = level
-        self.risk_free = risk_free
-        self.covariance = covariance
-        self.min_weight = min_weight
-        self.max_weight = max_weight
+    def __init__(self, target="minimum_variance", *, level=None, risk_free=0.0,
+                 expected_returns=None, covariance=None, min_weight=0.0, max_weight=1.0):
+        self.target, self.level, self.risk_free = target, level, risk_free
+        self.expected_returns, self.covariance = expected_returns, covariance
+        self.min_weight, self.max_weight = min_weight, max_weight
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
-        mean = pd.Series(returns.mean(axis=0), index=names)
-        path = critical_line(mean, _window_covariance(self.covariance, returns), min_weight=self.min_weight, max_weight=self.max_weight)
-        if self.target in ("return", "risk") and self.level is None:
-            raise DataError(f"level: the target {self.target!r} needs one, per period")
-        if self.target == "minimum_variance":
-            return np.array(path.weights[-1])
-        if self.target == "maximum_sharpe":
-            return path.maximum_sharpe(self.risk_free).to_numpy()
-        if self.target in ("return", "risk"):
-            return (path.minimum_risk if self.target == "return" else path.at_risk)(self.level).to_numpy()
-        raise DataError(f"target: {self.target!r} is none of minimum_variance, maximum_sharpe, return, risk")
+        mean = pd.Series(self.learn_mean(returns, names), names)
+        bounds = {"min_weight": self.min_weight, "max_weight": self.max_weight}
+        path = critical_line(mean, self.learn_covariance(returns), **bounds)
+        return np.asarray(_read_off(path, self.target, self.level, self.risk_free))

@@ -7,42 +7,33 @@ __all__ = ['risk_contributions', 'diversification_ratio', 'RiskBudgets', 'risk_b
            'maximum_diversification', 'MaximumDiversification', 'minimum_torsion', 'bet_shares',
            'effective_number_of_bets', 'risk_table', 'plot_risk_contributions']
 
-# %% ../../nbs/allocation/risk_parity.ipynb #7a8a0d08
+# %% ../../nbs/allocation/risk_parity.ipynb #8f2b5c3c
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ..core.allocator import BaseAllocator
-from ..core.validation import DataError, InfeasibleError, name_some
-from portfolio_ml.optimize.barrier import (
-    NO_RISK, RiskBudgetError, _long_only_minimum_variance, budget_residual, solve_barrier, split_covariance,
-)
+from ..core.moments import MomentAllocator, check_covariance, label, read_vector
+from ..core.validation import DataError, InfeasibleError, SingularCovarianceError, SolverError, name_some
+from ..optimize.active_set import simplex_minimum_variance
+from ..optimize.barrier import NO_RISK, budget_residual, solve_barrier
 
-# %% ../../nbs/allocation/risk_parity.ipynb #a21594a7
-def _in_order(given, names, what, missing="raise"):
-    "Read numbers in order, or by name with zero for those not named."
-    if isinstance(given, Mapping | pd.Series) and not isinstance(names, pd.RangeIndex):
-        absent = [k for k in dict(given) if k not in names]
-        if absent and missing == "raise":
-            raise DataError(f"{what}: {name_some(absent)} not among the assets ({name_some(names)})")
-        given = [given.get(k, 0.0) for k in names]
-    try:
-        values = np.asarray(list(given.values()) if isinstance(given, Mapping) else given, dtype=float)
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    if values.shape != (len(names),) or not np.isfinite(values).all():
-        raise DataError(f"{what}: {given!r} does not give {len(names)} assets a finite number each")
-    return values
+# %% ../../nbs/allocation/risk_parity.ipynb #29cae1c0
+def _by_name(given, names, default, strict=True):
+    "Give the assets that a mapping does not name the default; unless strict, forget strangers."
+    if isinstance(names, pd.RangeIndex) or not isinstance(given, Mapping | pd.Series):
+        return given
+    if isinstance(given, pd.Series) and given.index.has_duplicates:
+        return given  # `read_vector` says so
+    known = {k: v for k, v in given.items() if strict or k in names}
+    return dict.fromkeys(names, default) | known
 
 
-def _label(values, covariance, name="weight"):
-    "Put the assets' names on an answer when the question had them."
-    labelled = isinstance(covariance, pd.DataFrame)
-    return pd.Series(values, covariance.columns, name=name) if labelled else values
+def _in_order(weights, names):
+    "Read weights in order, or by name with zero for those not named."
+    return read_vector(_by_name(weights, names, 0.0), names, "weights", spread=False)
 
 
 def risk_contributions(
@@ -52,13 +43,14 @@ def risk_contributions(
     relative: bool = False,  # True: shares of the variance, which sum to one
 ) -> np.ndarray | pd.Series:  # (N,) contributions, which sum to the volatility of the portfolio
     "Split the volatility of a portfolio into the contributions of its assets."
-    values, _, _, names = split_covariance(covariance)
-    weights = _in_order(weights, names, "weights")
+    values, _, _, names = check_covariance(covariance)
+    weights = _in_order(weights, names)
     parts = weights * (values @ weights)
     variance = parts.sum()
     if not variance > 1e-14 * np.abs(weights) @ np.abs(values) @ np.abs(weights):
         raise DataError("weights: a portfolio without risk has no contributions to it")
-    return _label(parts / (variance if relative else np.sqrt(variance)), covariance, "contribution")
+    return label(parts / (variance if relative else np.sqrt(variance)), names, "contribution")
+
 
 def diversification_ratio(
     weights,  # (N,) weights, in order or by name
@@ -66,44 +58,40 @@ def diversification_ratio(
 ) -> float:  # weighted average of the volatilities over the volatility of the portfolio
     "Compute the diversification ratio of Choueifaty and Coignard."
     contributions = np.asarray(risk_contributions(weights, covariance))
-    _, volatility, _, names = split_covariance(covariance)
-    return float(_in_order(weights, names, "weights") @ volatility / contributions.sum())
+    _, volatility, _, names = check_covariance(covariance)
+    return float(_in_order(weights, names) @ volatility / contributions.sum())
 
-# %% ../../nbs/allocation/risk_parity.ipynb #9f95c21e
+# %% ../../nbs/allocation/risk_parity.ipynb #1af2db79
 def _read_budgets(budgets, names, missing="raise"):
     "Read budgets in order or by name: not negative, scaled to sum to one."
     if budgets is None:
         return np.full(len(names), 1 / len(names))
     if missing not in ("raise", "rescale"):
         raise DataError(f"missing: {missing!r} is neither raise nor rescale")
-    budgets = _in_order(budgets, names, "budgets", missing)
+    budgets = _by_name(budgets, names, 0.0, missing == "raise")
+    budgets = read_vector(budgets, names, "budgets", spread=False)
     if (budgets < 0).any():
-        raise DataError(f"budgets: negative for {name_some(names[budgets < 0])}; a share of risk cannot be")
+        raise DataError(
+            f"budgets: negative for {name_some(names[budgets < 0])}; a share of risk cannot be"
+        )
     if not budgets.sum() > 0:
         raise DataError("budgets: all are zero; at least one asset must have some risk")
     budgets = budgets / budgets.sum()
     return np.where(budgets < 1e-15, 0.0, budgets)
 
-def _read_bound(bound, names, default=0.0):
-    "Read one bound for all assets, in order, or by name."
-    if bound is None or bound is default:
-        return np.full(len(names), default)
-    if isinstance(bound, Mapping | pd.Series) and not isinstance(names, pd.RangeIndex):
-        bound = np.array([bound.get(k, default) for k in names], dtype=float)
-    try:
-        values = np.broadcast_to(np.asarray(bound, dtype=float), len(names)).copy()
-    except (TypeError, ValueError):
-        raise DataError(f"bounds: {bound!r} is not one number, nor one for each of {len(names)} assets") from None
-    if np.isnan(values).any():
-        raise DataError(f"bounds: missing for {name_some(names[np.isnan(values)])}")
-    return np.clip(values, 0.0, 1.0)
+
+def _read_bound(bound, names, default, what):
+    "Read one bound for all assets, in order, or by name; strangers are forgotten."
+    bound = _by_name(bound, names, default, strict=False)
+    return np.clip(read_vector(bound, names, what, default, finite=False), 0.0, 1.0)
 
 
 def _check_bounds(lower, upper, budgets, names):
     "Refuse bounds that no portfolio satisfies, saying which clash and by how much."
     crossed = lower > upper
     if crossed.any():
-        raise InfeasibleError(f"bounds: the least weight exceeds the largest for {name_some(names[crossed])}")
+        some = name_some(names[crossed])
+        raise InfeasibleError(f"bounds: the least weight exceeds the largest for {some}")
     if lower.sum() > 1 + 1e-12:
         total = f"sum to {lower.sum():.4f}; lower them by {lower.sum() - 1:.4f} in all"
         raise InfeasibleError(f"min_weight: the least weights {total}")
@@ -112,9 +100,10 @@ def _check_bounds(lower, upper, budgets, names):
         raise InfeasibleError(f"max_weight: the largest weights {total}")
     shut = (upper == 0) & (budgets > 0)
     if shut.any():
-        raise InfeasibleError(f"max_weight: {name_some(names[shut])} may not be held but has a budget; make it zero")
+        some = name_some(names[shut])
+        raise InfeasibleError(f"max_weight: {some} may not be held but has a budget; make it zero")
 
-# %% ../../nbs/allocation/risk_parity.ipynb #13f2bbd4
+# %% ../../nbs/allocation/risk_parity.ipynb #3a25a558
 @dataclass(frozen=True)
 class RiskBudgets:
     """Weights that keep risk budgets, and what is known about them.
@@ -126,7 +115,7 @@ class RiskBudgets:
     binding : Series of shape (n_assets,)
         -1 where a lower bound binds, 1 where an upper one does, else 0.
     residual : float
-        The certificate: the largest violation of the optimality conditions, as a share of the variance.
+        The certificate: the largest violation of the optimality conditions, in shares of variance.
     steps : int
         Newton steps taken.
     """
@@ -141,14 +130,15 @@ class RiskBudgets:
     def to_frame(self) -> pd.DataFrame:
         "Give one row an asset."
         bound = self.binding.map({-1: "lower", 0: "", 1: "upper"})
-        columns = {"weight": self.weights, "budget": self.budgets, "share": self.shares, "binds": bound}
-        return pd.DataFrame(columns)
+        columns = {"weight": self.weights, "budget": self.budgets, "share": self.shares}
+        return pd.DataFrame(columns | {"binds": bound})
 
     def summary(self) -> pd.Series:
         "Give the result in a few numbers."
         gap = (self.shares - self.budgets).abs().max()
         held, bound = int((self.weights > 0).sum()), int((self.binding != 0).sum())
-        return pd.Series({"held": held, "binding": bound, "largest gap": gap, "residual": self.residual, "steps": self.steps})
+        counts = {"held": held, "binding": bound, "largest gap": gap}
+        return pd.Series(counts | {"residual": self.residual, "steps": self.steps})
 
     def plot(self, ax=None, title="Weights, and shares of risk"):
         "Draw weights beside shares of risk."
@@ -157,49 +147,53 @@ class RiskBudgets:
     def _repr_html_(self):
         return self.to_frame().round(4)._repr_html_()
 
-# %% ../../nbs/allocation/risk_parity.ipynb #8ec71e8f
+# %% ../../nbs/allocation/risk_parity.ipynb #57d514f2
 def _find_weights(
-    covariance, budgets, min_weight=0.0, max_weight=1.0, when_bound="barrier", hedges=True, tolerance=1e-9
+    parts, budgets, min_weight=0.0, max_weight=1.0, when_bound="barrier", hedges=True,
+    tolerance=1e-9, missing="raise",
 ):
-    "Check, solve, certify: weights, budgets, shares, binding bounds, residual, steps, names."
+    "Solve and certify for a covariance in its parts: columns, residual, steps, names."
     if when_bound not in ("barrier", "ratios"):
         raise DataError(f"when_bound: {when_bound!r} is neither barrier nor ratios")
-    values, volatility, correlation, names = split_covariance(covariance)
-    budgets = _read_budgets(budgets, names)
-    lower, upper = _read_bound(min_weight, names, 0.0), _read_bound(max_weight, names, 1.0)
+    values, volatility, correlation, names = parts
+    budgets = _read_budgets(budgets, names, missing)
+    lower = _read_bound(min_weight, names, 0.0, "min_weight")
+    upper = _read_bound(max_weight, names, 1.0, "max_weight")
     if lower.any() or upper.min() < 1:
         _check_bounds(lower, upper, budgets, names)
     ratios, kept = when_bound == "ratios", (budgets > 0) | hedges | (lower > 0)
     table = correlation if kept.all() else correlation[np.ix_(kept, kept)]
-    parts = (budgets[kept], volatility.min() / volatility[kept], lower[kept], upper[kept])
+    asked = (budgets[kept], volatility.min() / volatility[kept], lower[kept], upper[kept])
     weights, binding = np.zeros(len(names)), np.full(len(names), -1)
-    weights[kept], binding[kept], steps = solve_barrier(table, *parts, ratios)
+    weights[kept], binding[kept], steps = solve_barrier(table, *asked, ratios)
     slope = values @ weights
     variance = weights @ slope
     if steps < 0 or not variance > NO_RISK * (weights @ volatility) ** 2:
         some = name_some(names[np.argsort(-weights * volatility)[:3]])
         text = f"a long-only portfolio, mostly {some}, has no risk to share"
         raise InfeasibleError(f"covariance: {text}; shrink the covariance or use more rows")
-    residual = budget_residual(weights[kept], slope[kept] / variance, budgets[kept], binding[kept], ratios, (lower == upper)[kept])
+    answer = (weights[kept], slope[kept] / variance, budgets[kept], binding[kept])
+    residual = budget_residual(*answer, ratios, (lower == upper)[kept])
     if not residual <= tolerance:
         text = f"missed by {residual:.2g} after {steps} steps, tolerance {tolerance:g}"
-        raise RiskBudgetError(f"budgets: {text}; is the covariance close to singular?")
+        raise SolverError(f"budgets: {text}; is the covariance close to singular?")
     return (weights, budgets, weights * slope / variance, binding), residual, steps, names
 
-# %% ../../nbs/allocation/risk_parity.ipynb #124b438b
+# %% ../../nbs/allocation/risk_parity.ipynb #0e571d92
 def risk_budgeting(
     covariance,  # (N, N) covariance, per period; array or frame
-    budgets=None,  # shares of risk, in order or by name, scaled to sum to one; None: equal, which is risk parity
+    budgets=None,  # shares of risk, in order or by name, scaled to one; None: equal, risk parity
     *,
     min_weight=0.0,  # least weights: one number, in order, or by name
     max_weight=1.0,  # largest weights, likewise
-    when_bound: str = "barrier",  # "barrier": the bounded convex problem; "ratios": unbound assets keep theirs
+    when_bound: str = "barrier",  # "barrier", or "ratios": unbound assets keep their own
     hedges: bool = True,  # whether an asset without a budget may be held if it lowers the risk
     tolerance: float = 1e-9,  # largest residual, as a share of the variance
 ) -> np.ndarray | pd.Series:  # (N,) weights, labelled if the covariance is
     "Give the weights of the long-only portfolio that keeps risk budgets."
+    parts = check_covariance(covariance)
     options = (min_weight, max_weight, when_bound, hedges, tolerance)
-    return _label(_find_weights(covariance, budgets, *options)[0][0], covariance)
+    return label(_find_weights(parts, budgets, *options)[0][0], parts[-1], "weight")
 
 
 def solve_risk_budgets(
@@ -208,36 +202,27 @@ def solve_risk_budgets(
     **options,  # the other arguments of `risk_budgeting`
 ) -> RiskBudgets:  # weights, shares, binding bounds and the certificate
     "Give the same weights with all that is known about them."
-    return _solution(*_find_weights(covariance, budgets, **options))
+    return _solution(*_find_weights(check_covariance(covariance), budgets, **options))
 
 
 def _solution(columns, residual, steps, names):
     "Label what the solver found."
     return RiskBudgets(*(pd.Series(c, names) for c in columns), residual, steps)
 
-# %% ../../nbs/allocation/risk_parity.ipynb #05443c16
-def _window_covariance(estimator, returns):
-    "Estimate the covariance of a window, with any estimator that has `covariance_`."
-    if estimator is None:
-        return np.atleast_2d(np.cov(returns, rowvar=False))
-    return clone(estimator).fit(returns).covariance_
-
-
-class RiskBudgeting(BaseAllocator):
+# %% ../../nbs/allocation/risk_parity.ipynb #6adbc3eb
+class RiskBudgeting(MomentAllocator):
     """Hold the long-only portfolio whose risk contributions keep given budgets.
 
     Parameters
     ----------
     budgets : mapping, Series or sequence, optional
-        Shares of risk by asset, or in the order of the columns; None for equal, which is risk parity.
+        Shares of risk, by asset or in the order of the columns; None for equal: risk parity.
     covariance : estimator, optional
         Anything with `fit` and `covariance_`; None for the sample covariance.
     min_weight, max_weight : float, mapping or sequence, default=0.0, 1.0
         Bounds on the weights.
-    when_bound : {"barrier", "ratios"}, default="barrier"
-        The compromise when a bound binds, as in `risk_budgeting`.
-    hedges : bool, default=True
-        Whether an asset without a budget may be held if it lowers the risk.
+    when_bound, hedges : {"barrier", "ratios"}, default="barrier"; bool, default=True
+        As in `risk_budgeting`.
     missing : {"raise", "rescale"}, default="raise"
         What to do with the budget of an asset that does not trade yet; "rescale" shares it out.
 
@@ -251,31 +236,19 @@ class RiskBudgeting(BaseAllocator):
     References
     ----------
     Bruder and Roncalli (2012), Managing risk exposures using the risk budgeting approach.
-    Spinu (2013), An algorithm for computing risk parity weights.
     """
 
-    min_obs = 2
-    needs_variation = True
-
-    def __init__(
-        self, budgets=None, *, covariance=None, min_weight=0.0, max_weight=1.0,
-        when_bound="barrier", hedges=True, missing="raise",
-    ):
-        self.budgets = budgets
-        self.covariance = covariance
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.when_bound = when_bound
-        self.hedges = hedges
-        self.missing = missing
+    def __init__(self, budgets=None, *, covariance=None, min_weight=0.0, max_weight=1.0,
+                 when_bound="barrier", hedges=True, missing="raise"):
+        self.budgets, self.covariance, self.missing = budgets, covariance, missing
+        self.min_weight, self.max_weight = min_weight, max_weight
+        self.when_bound, self.hedges = when_bound, hedges
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
-        names = pd.Index(names)
-        covariance = pd.DataFrame(_window_covariance(self.covariance, returns), names, names)
-        budgets = _read_budgets(self.budgets, names, self.missing)
-        bounds = (self.min_weight, self.max_weight, self.when_bound, self.hedges)
-        self._found = _find_weights(covariance, budgets, *bounds)
+        parts = check_covariance(self.learn_covariance(returns), names=names)
+        options = {k: v for k, v in self.get_params(False).items() if k != "covariance"}
+        self._found = _find_weights(parts, **options)
         return self._found[0][0]
 
     @property
@@ -284,22 +257,27 @@ class RiskBudgeting(BaseAllocator):
         check_is_fitted(self, "_found")
         return _solution(*self._found)
 
-# %% ../../nbs/allocation/risk_parity.ipynb #d147371b
+# %% ../../nbs/allocation/risk_parity.ipynb #0265bc67
 def maximum_diversification(
     covariance,  # (N, N) covariance, per period; array or frame
-) -> np.ndarray | pd.Series:  # (N,) weights, not negative, sum to one; labelled if the covariance is
+) -> np.ndarray | pd.Series:  # (N,) weights, not negative; labelled if the covariance is
     "Give the long-only portfolio with the largest diversification ratio."
-    _, volatility, correlation, names = split_covariance(covariance)
-    y = _long_only_minimum_variance(correlation)
+    _, volatility, correlation, names = check_covariance(covariance)
+    return label(_most_diversified(volatility, correlation, names), names, "weight")
+
+
+def _most_diversified(volatility, correlation, names):
+    "Give the weights for a covariance that has been checked."
+    y = simplex_minimum_variance(correlation)
     if not y @ correlation @ y > NO_RISK:
         some = name_some(names[np.argsort(-y)[:3]])
-        text = f"a long-only portfolio, mostly {some}, has no risk"
-        raise InfeasibleError(f"covariance: {text}, so the ratio has no maximum; shrink the covariance or use more rows")
+        text = f"a long-only portfolio, mostly {some}, has no risk, so the ratio has no maximum"
+        raise InfeasibleError(f"covariance: {text}; shrink the covariance or use more rows")
     weights = y * (volatility.min() / volatility)
-    return _label(weights / weights.sum(), covariance)
+    return weights / weights.sum()
 
 
-class MaximumDiversification(BaseAllocator):
+class MaximumDiversification(MomentAllocator):
     """Hold the long-only portfolio with the largest diversification ratio.
 
     Parameters
@@ -314,29 +292,27 @@ class MaximumDiversification(BaseAllocator):
 
     References
     ----------
-    Choueifaty and Coignard (2008), Toward maximum diversification. Journal of Portfolio Management 35(1).
+    Choueifaty and Coignard (2008), Toward maximum diversification. JPM 35(1).
     """
-
-    min_obs = 2
-    needs_variation = True
 
     def __init__(self, *, covariance=None):
         self.covariance = covariance
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
-        table = pd.DataFrame(_window_covariance(self.covariance, returns), names, names)
-        return maximum_diversification(table).to_numpy()
+        parts = check_covariance(self.learn_covariance(returns), names=names)
+        return _most_diversified(*parts[1:])
 
-# %% ../../nbs/allocation/risk_parity.ipynb #a4102641
+# %% ../../nbs/allocation/risk_parity.ipynb #28dbdeed
 def minimum_torsion(
     covariance,  # (N, N) covariance, per period; positive definite
 ) -> np.ndarray:  # (N, N) the map from returns to uncorrelated factors, one for each asset
     "Compute the minimum-torsion factors of Meucci, Santangelo and Deguest, exactly."
-    _, volatility, correlation, _ = split_covariance(covariance)
+    _, volatility, correlation, _ = check_covariance(covariance)
     values, vectors = np.linalg.eigh(correlation)
     if values[0] < 1e-10:
-        raise DataError("covariance: singular, so its factors cannot be matched with assets; shrink it")
+        text = "singular, so its factors cannot be matched with assets; shrink it"
+        raise SingularCovarianceError(f"covariance: {text}")
     root, scale = (vectors * np.sqrt(values)) @ vectors.T, np.ones(len(values))
     for _ in range(10_000):
         left, _, right = np.linalg.svd(scale[:, None] * root)
@@ -345,20 +321,21 @@ def minimum_torsion(
         if np.abs(scale - before).max() < 1e-13:
             inverse = (vectors / np.sqrt(values)) @ vectors.T
             return scale[:, None] * q @ inverse * volatility[:, None] / volatility
-    raise RiskBudgetError("minimum torsion: not converged in 10,000 rounds")
+    raise SolverError("minimum torsion: not converged in 10,000 rounds")
 
 
 def bet_shares(
     weights,  # (N,) weights, in order or by name
     covariance,  # (N, N) covariance, per period
     method: str = "torsion",  # "torsion" or "pca"
-) -> np.ndarray:  # (N,) shares of the variance: of each asset's torsion, or of components, largest first
+) -> np.ndarray:  # (N,) shares of the variance: of the torsions, or of components, largest first
     "Split the variance of a portfolio among uncorrelated bets."
     if method not in ("torsion", "pca"):
         raise DataError(f"method: {method!r} is neither torsion nor pca")
-    values, _, _, names = split_covariance(covariance)
-    weights = _in_order(weights, names, "weights")
-    factors = minimum_torsion(covariance) if method == "torsion" else np.linalg.eigh(values)[1].T[::-1]
+    values, _, _, names = check_covariance(covariance)
+    weights = _in_order(weights, names)
+    torsion = method == "torsion"
+    factors = minimum_torsion(covariance) if torsion else np.linalg.eigh(values)[1].T[::-1]
     parts = np.maximum(np.linalg.solve(factors.T, weights) * (factors @ (values @ weights)), 0)
     if not parts.sum() > 0:
         raise DataError("weights: a portfolio without risk has no bets")
@@ -374,21 +351,23 @@ def effective_number_of_bets(
     shares = bet_shares(weights, covariance, method)
     return float(np.exp(-np.sum(shares * np.log(np.where(shares > 0, shares, 1)))))
 
-# %% ../../nbs/allocation/risk_parity.ipynb #e03ac6cc
+# %% ../../nbs/allocation/risk_parity.ipynb #aa20edd5
 def risk_table(
     weights,  # (N,) weights, in order or by name
     covariance,  # (N, N) covariance, per period
     budgets=None,  # wanted shares of risk, in order or by name; None: no such column
 ) -> pd.DataFrame:  # one row an asset
     "Tabulate where the risk of a portfolio comes from."
-    values, volatility, _, names = split_covariance(covariance)
-    weights = _in_order(weights, names, "weights")
+    values, volatility, _, names = check_covariance(covariance)
+    weights = _in_order(weights, names)
     contribution = np.asarray(risk_contributions(weights, values))
     marginal, share = values @ weights / contribution.sum(), contribution / contribution.sum()
-    columns = {"weight": weights, "volatility": volatility, "marginal": marginal, "contribution": contribution, "share": share}
+    columns = {"weight": weights, "volatility": volatility, "marginal": marginal}
+    columns |= {"contribution": contribution, "share": share}
     if budgets is not None:
         columns["budget"] = _read_budgets(budgets, names)
     return pd.DataFrame(columns, names)
+
 
 def plot_risk_contributions(
     table: pd.DataFrame,  # columns weight and share, perhaps budget; one row an asset

@@ -6,7 +6,7 @@
 __all__ = ['read_vector', 'label', 'read_square', 'read_scaled', 'refuse_indefinite', 'check_covariance', 'sample_covariance',
            'window_covariance', 'window_mean', 'MomentAllocator']
 
-# %% ../../nbs/core/moments.ipynb #0a717412
+# %% ../../nbs/core/moments.ipynb #468b73b0
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,81 +16,96 @@ from sklearn.base import clone
 
 from .allocator import BaseAllocator
 from portfolio_ml.core.validation import (
-    ConstantAssetError, DataError, DuplicateAssetError, MissingDataError, ShapeError, check_values, name_some,
+    ConstantAssetError, DataError, DuplicateAssetError, MissingDataError, NonFiniteError, ShapeError, check_values, name_some,
 )
 
-# %% ../../nbs/core/moments.ipynb #1f6cd4ce
+# %% ../../nbs/core/moments.ipynb #a7d13257
 def read_vector(
     x,  # a number, one an asset in order or by name, or None
     names: pd.Index,  # N names of the assets
     what: str,  # what to call it in a message
     none: float | None = None,  # what None stands for; None: it is refused
     finite: bool = True,  # refuse infinite values
+    spread: bool = True,  # let one number stand for every asset
 ) -> np.ndarray:  # (N,) numbers, in the order of the names
     "Read one number an asset: by name where both have names, else in order."
+    if x is None and none is None:
+        raise DataError(f"{what}: must be given, one number an asset")
     if isinstance(x, Mapping):
         x = pd.Series(x, dtype=float)
-    if isinstance(x, pd.Series) and not (isinstance(names, pd.RangeIndex) and len(x) == len(names)):
-        strange, absent = x.index.difference(names, sort=False), names.difference(x.index, sort=False)
-        if len(strange) or len(absent) or x.index.has_duplicates:
-            raise DataError(f"{what}: must name each asset once; absent: {name_some(absent) or 'none'}; unknown: {name_some(strange) or 'none'}")
-        x = x.reindex(names)
+    if isinstance(x, pd.Series):
+        strange = x.index.difference(names, sort=False)
+        absent = names.difference(x.index, sort=False)
+        if not (len(strange) or len(absent) or x.index.has_duplicates):
+            x = x.reindex(names)
+        elif not isinstance(names, pd.RangeIndex) or len(x) != len(names):
+            some = f"absent: {name_some(absent) or 'none'}; unknown: {name_some(strange) or 'none'}"
+            raise DataError(f"{what}: must name each asset once; {some}")
     try:
         values = np.array(none if x is None else x, dtype=float)
     except (TypeError, ValueError):
         raise DataError(f"{what}: something in it is not a number") from None
-    if values.ndim > 1 or values.size not in ((1, len(names)) if values.ndim == 0 else (len(names),)):
-        raise ShapeError(f"{what}: expected {len(names)} numbers, one an asset, got shape {values.shape}")
+    if values.shape != (len(names),) and not (spread and values.ndim == 0):
+        text = f"{len(names)} numbers, one an asset, got shape {values.shape}"
+        raise ShapeError(f"{what}: expected {text}")
     values = np.array(np.broadcast_to(values, len(names)))
-    if finite:
-        check_values(values[None], pd.RangeIndex(1), names, what)
-    elif np.isnan(values).any():
-        raise MissingDataError(f"{what}: missing (NaN) for {name_some(names[np.isnan(values)])}; None means no bound")
+    missing, endless = np.isnan(values), np.isinf(values)
+    if missing.any():
+        hint = "" if finite else "; None means no bound"
+        raise MissingDataError(f"{what}: missing (NaN) for {name_some(names[missing])}{hint}")
+    if finite and endless.any():
+        raise NonFiniteError(f"{what}: infinite for {name_some(names[endless])}")
     return values
 
-
+# %% ../../nbs/core/moments.ipynb #8d4ac074
 def label(
     values: np.ndarray,  # (N,), or (N, N)
     names: pd.Index,  # N names of the assets
     name: str | None = None,  # of the Series
 ):  # a Series or DataFrame when the assets have names, else the array
     "Put names on an answer when the question had them."
-    if isinstance(names, pd.RangeIndex):
+    if isinstance(names, pd.RangeIndex) and names.start == 0 and names.step == 1:
         return values
-    return pd.Series(values, names, name=name) if values.ndim == 1 else pd.DataFrame(values, names, names)
+    if values.ndim == 1:
+        return pd.Series(values, names, name=name)
+    return pd.DataFrame(values, names, names)
 
-# %% ../../nbs/core/moments.ipynb #c7166fa2
+# %% ../../nbs/core/moments.ipynb #cbde91a6
 def read_square(
     covariance,  # (N, N) table, array or frame
     name: str = "covariance",  # what to call it in a message
     names=None,  # N names of the assets; None: the frame's, or numbers
 ) -> tuple[np.ndarray, pd.Index]:  # values; names of the assets, or their numbers
-    "Read a square table of finite numbers: values, and the names of the assets."
-    if isinstance(covariance, pd.DataFrame):
-        names = covariance.columns
-        if names.has_duplicates:
-            raise DuplicateAssetError(f"{name}: {name_some(names[names.duplicated()])} more than once in the columns")
-        if not covariance.index.equals(names):
-            raise DataError(f"{name}: rows and columns do not name the same assets in the same order")
+    "Read a square table of finite numbers: values, and the assets' names."
     try:
         values = np.asarray(covariance, dtype=float)
     except (TypeError, ValueError):
         raise DataError(f"{name}: not a table of numbers") from None
     if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
         raise ShapeError(f"{name}: expected a square matrix, got shape {values.shape}")
+    if isinstance(covariance, pd.DataFrame):
+        names = covariance.columns
+        if names.has_duplicates:
+            twice = name_some(names[names.duplicated()])
+            raise DuplicateAssetError(f"{name}: {twice} more than once in the columns")
+        if not covariance.index.equals(names):
+            text = "rows and columns do not name the same assets in the same order"
+            raise DataError(f"{name}: {text}")
     names = pd.RangeIndex(len(values)) if names is None else pd.Index(names)
+    if len(names) != len(values):
+        raise ShapeError(f"{name}: {len(values)} assets do not fit {len(names)} names")
     if not np.isfinite(values.sum()):
         check_values(values, names, names, name)
     return values, names
 
-# %% ../../nbs/core/moments.ipynb #2d5aa6ae
+# %% ../../nbs/core/moments.ipynb #24e8f653
 def read_scaled(
     values: np.ndarray,  # (N, N) covariance
     names: pd.Index,  # N names of the assets
     name: str = "covariance",  # what to call it in a message
     riskless: bool = False,  # let an asset without variance pass
 ) -> tuple[np.ndarray, np.ndarray]:  # volatility (N,), correlation (N, N)
-    "Check variances and symmetry; divide by volatility. A riskless asset has correlation zero, with itself too."
+    "Check variances and symmetry; divide by volatility."
     variance = values.diagonal()
     bad = variance < 0 if riskless else variance <= 0
     if bad.any():
@@ -105,7 +120,7 @@ def read_scaled(
         raise DataError(f"{name}: not symmetric, see assets {names[i]} and {names[j]}")
     return volatility, (correlation + correlation.T) / 2
 
-# %% ../../nbs/core/moments.ipynb #71d13779
+# %% ../../nbs/core/moments.ipynb #83b250b6
 def refuse_indefinite(
     correlation: np.ndarray,  # (N, N) correlations
     names: pd.Index,  # N names of the assets
@@ -117,22 +132,23 @@ def refuse_indefinite(
     if lapack.dpotrf(lifted, lower=1, clean=0, overwrite_a=1)[1]:
         low, vectors = np.linalg.eigh(correlation)
         worst = name_some(names[np.argsort(-np.abs(vectors[:, 0]), kind="stable")[:3]])
-        raise DataError(f"{name}: not positive semidefinite, its correlation has an eigenvalue of {low[0]:.3g}, mostly from {worst}")
+        text = f"its correlation has an eigenvalue of {low[0]:.3g}, mostly from {worst}"
+        raise DataError(f"{name}: not positive semidefinite, {text}")
 
-
+# %% ../../nbs/core/moments.ipynb #1bbc500e
 def check_covariance(
     covariance,  # (N, N) covariance, per period; array or frame
     name: str = "covariance",  # what to call it in a message
     names=None,  # N names of the assets; None: the frame's, or numbers
     riskless: bool = False,  # let an asset without variance pass
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]:  # covariance (N, N), volatility (N,), correlation (N, N), names
+) -> tuple:  # covariance (N, N), volatility (N,), correlation (N, N), names (N,)
     "Check a covariance matrix; give covariance, volatility, correlation and names."
     values, names = read_square(covariance, name, names)
     volatility, correlation = read_scaled(values, names, name, riskless)
     refuse_indefinite(correlation, names, name)
     return (values + values.T) / 2, volatility, correlation, names
 
-# %% ../../nbs/core/moments.ipynb #fb67e612
+# %% ../../nbs/core/moments.ipynb #34f02abd
 def sample_covariance(
     returns: np.ndarray,  # (T, N) simple returns per period
 ) -> np.ndarray:  # (N, N) covariance per period, T - 1 in the denominator
@@ -140,7 +156,7 @@ def sample_covariance(
     moves = returns - returns.mean(axis=0)
     return moves.T @ moves / (len(moves) - 1)
 
-
+# %% ../../nbs/core/moments.ipynb #838f38ec
 def window_covariance(
     estimator,  # anything with `fit` and `covariance_`; None: the sample covariance
     returns: np.ndarray,  # (T, N) simple returns per period
@@ -153,9 +169,9 @@ def window_covariance(
         raise DataError(f"covariance: {type(estimator).__name__} has no `covariance_` after `fit`")
     return np.asarray(fitted.covariance_, dtype=float)
 
-
+# %% ../../nbs/core/moments.ipynb #59721941
 def window_mean(
-    estimator,  # anything with `fit` and `mu_`, `expected_returns_` or `location_`; numbers, one an asset; None: the mean
+    estimator,  # has `fit` and a mean; or numbers, one an asset; None: the sample mean
     returns: np.ndarray,  # (T, N) simple returns per period
     names: pd.Index,  # N names of the assets
 ) -> np.ndarray:  # (N,) expected returns per period
@@ -168,11 +184,14 @@ def window_mean(
     for attribute in ("mu_", "expected_returns_", "location_"):
         if hasattr(fitted, attribute):
             return read_vector(np.asarray(getattr(fitted, attribute)), names, "expected_returns")
-    raise DataError(f"expected_returns: {type(estimator).__name__} has no `mu_`, `expected_returns_` or `location_` after `fit`")
+    text = "no `mu_`, `expected_returns_` or `location_` after `fit`"
+    raise DataError(f"expected_returns: {type(estimator).__name__} has {text}")
 
-# %% ../../nbs/core/moments.ipynb #b405b363
+# %% ../../nbs/core/moments.ipynb #9bf9e39c
 class MomentAllocator(BaseAllocator):
-    """An allocator with a covariance, and perhaps expected returns, inside; a subclass has the parameters `covariance` and `expected_returns` that it needs.
+    """An allocator with estimators of the covariance, and perhaps of the means, inside.
+
+    A subclass has the parameters `covariance` and `expected_returns` that it needs.
 
     Attributes
     ----------

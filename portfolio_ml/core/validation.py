@@ -6,8 +6,8 @@
 __all__ = ['PortfolioError', 'DataError', 'ShapeError', 'MissingDataError', 'NonFiniteError', 'ConstantAssetError',
            'SingularCovarianceError', 'DuplicateAssetError', 'DuplicateDateError', 'UnsortedIndexError',
            'InsufficientDataError', 'DataIntegrityError', 'UnknownDatasetError', 'MissingExtraError', 'InfeasibleError',
-           'SolverError', 'LookAheadError', 'name_some', 'check_labels', 'check_values', 'check_variation', 'as_panel',
-           'check_returns', 'require', 'write_atomic', 'track']
+           'UnboundedError', 'SolverError', 'LookAheadError', 'name_some', 'check_labels', 'check_values',
+           'check_variation', 'as_panel', 'check_returns', 'require', 'write_atomic', 'track']
 
 # %% ../../nbs/core/validation.ipynb #d5bc57d6
 import importlib
@@ -76,9 +76,13 @@ class UnknownDatasetError(PortfolioError, KeyError):
 class MissingExtraError(PortfolioError, ImportError):
     "An optional package that is not installed; the message names the extra to install."
 
-# %% ../../nbs/core/validation.ipynb #8f8b9f11
+# %% ../../nbs/core/validation.ipynb #dc5b3c69
 class InfeasibleError(PortfolioError, ValueError):
     "Constraints that no portfolio satisfies."
+
+
+class UnboundedError(PortfolioError, ValueError):
+    "An objective that improves without end within its constraints."
 
 
 class SolverError(PortfolioError, RuntimeError):
@@ -99,23 +103,24 @@ def name_some(
         return ", ".join(labels[:limit]) + f" and {len(labels) - limit} more"
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]])) if labels else ""
 
-# %% ../../nbs/core/validation.ipynb #50792269
+# %% ../../nbs/core/validation.ipynb #e54dad85
 def check_labels(
     frame: pd.DataFrame,  # (T, N) panel
     name: str = "returns",  # what to call it in a message
 ) -> None:  # nothing: it raises or it returns
     "Refuse repeated assets, repeated or missing dates and dates out of order."
-    twice = frame.columns[frame.columns.duplicated()].unique()
-    if len(twice):
+    columns, index = frame.columns, frame.index
+    if not columns.is_unique:
+        twice = columns[columns.duplicated()].unique()
         raise DuplicateAssetError(f"{name}: {name_some(twice)} stand{'s' * (len(twice) == 1)} more than once in the columns; keep one column for each asset")
-    if not isinstance(frame.index, pd.MultiIndex) and frame.index.hasnans:
-        raise MissingDataError(f"{name}: no date in the index at row(s) {name_some(np.flatnonzero(frame.index.isna()))}; drop them or mend the index")
-    twice = frame.index[frame.index.duplicated()].unique()
-    if len(twice):
+    if not isinstance(index, pd.MultiIndex) and index.hasnans:
+        raise MissingDataError(f"{name}: no date in the index at row(s) {name_some(np.flatnonzero(index.isna()))}; drop them or mend the index")
+    if not index.is_unique:
+        twice = index[index.duplicated()].unique()
         raise DuplicateDateError(f"{name}: {name_some(twice)} stand{'s' * (len(twice) == 1)} more than once in the index; see `clean_returns`")
-    if not frame.index.is_monotonic_increasing:
-        at = int(np.argmax(frame.index[1:] < frame.index[:-1])) + 1
-        raise UnsortedIndexError(f"{name}: the index does not ascend at row {at} ({name_some(frame.index[at : at + 1])}); use `sort_index()`")
+    if not index.is_monotonic_increasing:
+        at = int(np.argmax(index[1:] < index[:-1])) + 1
+        raise UnsortedIndexError(f"{name}: the index does not ascend at row {at} ({name_some(index[at : at + 1])}); use `sort_index()`")
 
 # %% ../../nbs/core/validation.ipynb #290b2d2b
 def check_values(

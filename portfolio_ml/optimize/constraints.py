@@ -231,18 +231,17 @@ def read_constraints(
         raise InfeasibleError(f"the least weight of {name_some(names[crossed])} exceeds the largest one ({lower[i]:g} > {upper[i]:g})")
     return Constraints(names, lower, upper, *read_rows(names, budget, groups, constraints))
 
-# %% ../../nbs/optimize/constraints.ipynb #281fd3a3
+# %% ../../nbs/optimize/constraints.ipynb #aa5434f2
 def _limits_of(limits):
-    "List every single limit: sign times row times weights <= sign times value; and its label."
+    "List every single limit: row, side, value, label, and whether it is a rule, a budget, a bound or a definition."
     n, eye, out = len(limits.lower), np.eye(len(limits.lower)), []
-    for k, label in enumerate(limits.labels):
-        for side, value in ((1, limits.high[k]), (-1, limits.low[k])):
-            if np.isfinite(value):
-                out.append((limits.matrix[k], side, value, label, k))
-    for i in range(n):
-        for side, value, sign in ((1, limits.upper[i], "<="), (-1, limits.lower[i], ">=")):
-            if np.isfinite(value):
-                out.append((eye[i], side, value, f"{asset_word(limits.names[i])} {sign} {value:g}", -1))
+    for row, low, high, label in zip(limits.matrix, limits.low, limits.high, limits.labels):
+        kind = "definition" if label.endswith(": definition") else "budget" if label.startswith("weights sum to") else "rule"
+        out += [(row, side, value, label, kind) for side, value in ((1, high), (-1, low)) if np.isfinite(value)]
+    for i, name in enumerate(limits.names):
+        kind = "definition" if str(name).startswith(("turnover of ", "leverage of ")) else "bound"
+        sides = ((1, limits.upper[i], "<="), (-1, limits.lower[i], ">="))
+        out += [(eye[i], side, value, f"{asset_word(name)} {sign} {value:g}", kind) for side, value, sign in sides if np.isfinite(value)]
     return out
 
 
@@ -254,31 +253,31 @@ def _least_excess(limits, free):
     values = np.array([side * value for _, side, value, *_ in limits])
     n, m = rows.shape[1], len(free)
     slack = np.zeros((len(rows), m))
-    slack[free, np.arange(m)] = -1
-    cost = [1.0 if limits[k][4] >= 0 else 1.001 for k in free]
-    cost = [100.0 if limits[k][3].startswith("weights sum to") else c for k, c in zip(free, cost)]
+    slack[list(free), np.arange(m)] = -1
+    cost = [{"rule": 1.0, "bound": 1.001, "budget": 100.0}[limits[k][4]] for k in free]
     bounds = [(None, None)] * n + [(0, None)] * m
     found = linprog(np.r_[np.zeros(n), cost], np.hstack([rows, slack]), values, bounds=bounds, method="highs")
     return found.x[n:] if found.status == 0 else None, found
 
-# %% ../../nbs/optimize/constraints.ipynb #21dc9f76
+# %% ../../nbs/optimize/constraints.ipynb #64def537
 def clashing(
     limits: Constraints,  # that no portfolio satisfies
 ) -> tuple[list, list]:  # labels of an irreducible set; (label, side, limit, by how much) of the smallest relaxation
     "Find constraints that cannot all be met, none of which could be left out, and the smallest change that helps."
     single = _limits_of(limits)
-    every = list(range(len(single)))
+    every = [k for k, limit in enumerate(single) if limit[4] != "definition"]
     excess, found = _least_excess(single, every)
     if excess is None:
         raise SolverError(f"the diagnosis of the constraints failed: {found.message}")
     if excess.max(initial=0.0) <= 1e-9:
         return [], []
-    suspects = [k for k, price in enumerate(found.ineqlin.marginals) if abs(price) > 1e-9]
+    hard = [limit for limit in single if limit[4] == "definition"]
+    suspects = [k for k in every if abs(found.ineqlin.marginals[k]) > 1e-9]
     for k in list(suspects):
         rest = [single[j] for j in suspects if j != k]
-        if rest and _least_excess(rest, list(range(len(rest))))[0].max(initial=0.0) > 1e-9:
+        if rest and _least_excess(rest + hard, range(len(rest)))[0].max(initial=0.0) > 1e-9:
             suspects.remove(k)
-    relaxed = [(single[k][3], single[k][1], single[k][2], x) for k, x in enumerate(excess) if x > 1e-9]
+    relaxed = [(single[k][3], *single[k][1:3], x) for k, x in zip(every, excess) if x > 1e-9]
     return list(dict.fromkeys(single[k][3] for k in suspects)), relaxed
 
 
