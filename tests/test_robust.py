@@ -35,8 +35,8 @@ from portfolio_ml.core.validation import (
     MissingDataError,
     PortfolioError,
     SingularCovarianceError,
+    UnboundedError,
 )
-from portfolio_ml.optimize.conic import UnboundedError
 from portfolio_ml.optimize.constraints import read_constraints
 from portfolio_ml.optimize.growth import best_gain, growth_rate, kelly
 
