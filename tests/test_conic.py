@@ -67,6 +67,14 @@ def test_units_do_not_matter(scale):
     np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_nothing_is_an_answer_too():
+    "No constraint at all, and an optimum at zero."
+    np.testing.assert_allclose(solve_conic(ConicProblem(np.array([1.0, -2.0]), (), np.eye(2))).weights, [-1, 2], atol=1e-8)
+    cones = (norm_cone(np.eye(2), slope=[0, 0, 1.0]),)
+    found = solve_conic(ConicProblem(np.array([-0.1, 0.2, 1.0]), cones, limits=read_constraints(range(2), min_weight=None, budget=None)))
+    np.testing.assert_allclose(found.weights, 0, atol=1e-6)
+
+
 def test_singular_covariance_has_a_root():
     "Fewer rows than assets, a duplicate, a riskless asset."
     _, cov, X = market(20, rows=8)

@@ -192,6 +192,17 @@ def test_worst_case_degenerate():
     assert abs(uncertainty_radius(5, 0.95, n_obs=10**7) / uncertainty_radius(5, 0.95) - 1) < 1e-5
 
 
+def test_worst_case_may_be_all_cash_or_riskless():
+    "Where the worst case has a kink: nothing held, or a portfolio without uncertainty."
+    m, S, T = moments(market(5))
+    for budget in (None, (0, 1)):
+        np.testing.assert_array_equal(worst_case_mean_variance(m, S, radius=20, uncertainty=1 / T, risk_aversion=1, budget=budget, min_weight=-0.3), 0)
+    flat = np.zeros((5, 5))
+    flat[:4, :4] = S[:4, :4]
+    w = worst_case_mean_variance(m, S + np.eye(5) * 1e-4, radius=1e4, uncertainty=flat)
+    np.testing.assert_allclose(w, [0, 0, 0, 0, 1], atol=1e-6)
+
+
 def test_resampling():
     "Feasible, reproducible, certain when history is endless, and refused without bounds."
     m, S, _ = moments(market(5))

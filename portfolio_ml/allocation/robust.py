@@ -413,13 +413,19 @@ def _tangent_on_path(path, penalty, risk_aversion):
             raise UnboundedError("the worst case still improves along the endless frontier; bound the weights, or raise risk_aversion or radius")
     return path.weights[k] + brentq(at, 0, far, xtol=1e-15 * far, rtol=1e-15) * change
 
-# %% ../../nbs/allocation/robust.ipynb #f9b163d3
+# %% ../../nbs/allocation/robust.ipynb #3e91d937
 def _cone_worst_case(mean, covariance, uncertainty, radius, risk_aversion, limits):
     "Solve the general case with one second-order cone."
     n, F = len(mean), square_root(uncertainty)
     cones = (norm_cone(F, slope=np.r_[np.zeros(n), 1.0], labels="worst case"),) if len(F) and radius > 0 else ()
     problem = ConicProblem(np.r_[-mean, np.full(len(cones), radius)], cones, risk_aversion * covariance, limits)
-    return np.asarray(solve_conic(problem).weights)
+    weights = np.asarray(solve_conic(problem).weights)
+    return 0 * weights if np.abs(weights).max() < 1e-6 and limits.violation(0 * weights) == 0 else weights
+
+
+def _at_kink(w, shape):
+    "Tell whether weights have no uncertainty, where the worst case has no gradient."
+    return w @ shape @ w <= 1e-9 * shape.diagonal().max() * np.abs(w).max() ** 2
 
 
 def _polish(w, mean, covariance, shape, radius, risk_aversion, rules):
@@ -429,8 +435,6 @@ def _polish(w, mean, covariance, shape, radius, risk_aversion, rules):
     rows, sharp, zero = rules.matrix[edge < 1e-6][:, free], w.copy(), np.zeros((int((edge < 1e-6).sum()),) * 2)
     for _ in range(4):
         push, size = shape @ sharp, np.sqrt(sharp @ shape @ sharp)
-        if radius > 0 and not size > 0:
-            return w
         bend = radius * (shape / size - np.outer(push, push) / size**3) if radius > 0 else 0.0
         slope = worst_case_mean(sharp, mean, shape, radius) - risk_aversion * covariance @ sharp
         table = np.block([[(bend + risk_aversion * covariance)[np.ix_(free, free)], rows.T], [rows, zero]])
@@ -439,7 +443,7 @@ def _polish(w, mean, covariance, shape, radius, risk_aversion, rules):
     good = rules.violation(sharp) <= max(rules.violation(w), 1e-12) and np.abs(sharp - w).max() < 1e-2
     return sharp if good else w
 
-# %% ../../nbs/allocation/robust.ipynb #1e560bff
+# %% ../../nbs/allocation/robust.ipynb #8136ca68
 def _read_uncertainty(uncertainty, table, names):
     "Read the shape of the ellipsoid: a matrix, or a multiple of the covariance."
     if np.ndim(uncertainty) == 0:
@@ -456,7 +460,8 @@ def _certified(weights, mean, covariance, shape, radius, risk_aversion, rules, t
     "Refuse weights that break a limit, or that a move along the gradient would improve."
     size = np.abs(mean).max() * np.abs(weights).sum() + risk_aversion * weights @ covariance @ weights or 1.0
     gradient = worst_case_mean(weights, mean, shape, radius) - risk_aversion * covariance @ weights
-    gain = best_gain(gradient, weights, rules) / size if weights @ shape @ weights > 0 or not radius else 0.0
+    kink = radius > 0 and _at_kink(weights, shape)  # there the cone's own certificate speaks
+    gain = 0.0 if kink else best_gain(gradient, weights, rules) / size
     broken = rules.violation(weights) / max(1.0, np.abs(weights).max())
     if not max(gain, broken) <= tolerance:
         raise SolverError(f"worst case: a gain of {gain:.2g} is left, and limits are broken by {broken:.2g}, more than {tolerance:g}")
@@ -477,7 +482,7 @@ def _worst_case_weights(self, returns, names):
     )
     return np.asarray(found)
 
-# %% ../../nbs/allocation/robust.ipynb #23dac223
+# %% ../../nbs/allocation/robust.ipynb #5c71921b
 def worst_case_mean_variance(
     expected_returns,  # (N,) expected returns per period
     covariance,  # (N, N) covariance per period
@@ -506,7 +511,7 @@ def worst_case_mean_variance(
         weights = _tangent_on_path(path, radius * np.sqrt(share), risk_aversion)
     else:
         weights = _cone_worst_case(mean, table, shape, radius, risk_aversion, rules)
-        if radius > 0 or risk_aversion > 0:
+        if not _at_kink(weights, shape) and (radius > 0 or risk_aversion > 0):
             weights = _polish(weights, mean, table, shape, radius, risk_aversion, rules)
     return label(_certified(weights, mean, table, shape, radius, risk_aversion, rules, tolerance), names, "weight")
 
