@@ -206,7 +206,7 @@ def pair_peaks(
     day = np.minimum(np.searchsorted(downs, middle), len(demand) - 1)
     return parts, np.minimum(peak, day + 1) * len(demand) + day
 
-# %% ../../nbs/optimize/scenarios.ipynb #29825a2b
+# %% ../../nbs/optimize/scenarios.ipynb #990f035e
 def generate_scenarios(
     oracle: tuple,  # from `each_day` or `each_peak`
     T: int,  # number of days
@@ -218,7 +218,7 @@ def generate_scenarios(
     "Solve the opponent's program on few loss vectors, add those that were missing, and repeat."
     (worst, column), sides, cap = oracle, limit_columns(limits), 1 / max(count, 1.0)
     losses, keys = worst(np.full(len(cost), 1 / len(cost)))
-    start = min(T, int(1.5 * count) + 1)
+    start = min(T, int(2 * count + 0.5 * len(cost)) + 1)
     known = np.sort(keys[np.argpartition(-losses, start - 1)[:start]])
     table, patience = column(known), int(4 * count) + 20
     for rounds in range(1, most + 1):
@@ -233,7 +233,7 @@ def generate_scenarios(
         if not len(new):
             break
         new = np.sort(new[np.argsort(-losses[new % T], kind="stable")[:patience]])
-        keep = (mixture > 0) | (table @ weights > edge - 0.15 * abs(edge)) | (rounds > 30)
+        keep = (mixture > 0) | (table @ weights > edge - 0.3 * abs(edge)) | (len(known) < 300) | (rounds > 30)
         known, table = np.r_[known[keep], new], np.vstack([table[keep], column(new)])
     return status, weights, mixture, rows, known, table, rounds
 
