@@ -7,15 +7,15 @@ __all__ = ['RISKS', 'TailPortfolio', 'deciding_days', 'summarise_tail', 'plot_de
            'minimum_cdar', 'minimum_semivariance', 'minimum_evar', 'TailAllocator', 'MinimumCVaR', 'MinimumCDaR',
            'MinimumSemivariance', 'MinimumEVaR', 'normal_cvar']
 
-# %% ../../nbs/allocation/tail_risk.ipynb #7f639e70
+# %% ../../nbs/allocation/tail_risk.ipynb #433d6d3e
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
+from .mean_variance import keep_parameters
 from ..core.allocator import BaseAllocator
-from ..core.moments import label, read_vector
+from ..core.moments import read_vector
 from ..core.validation import DataError, check_returns
 from ..measure.performance import drawdowns
 from ..optimize.constraints import read_constraints
@@ -203,7 +203,7 @@ class TailAllocator(BaseAllocator):
         self.solution_ = solve_tail_risk(frame, self.risk, **self.get_params(deep=False))
         return self.solution_.weights.to_numpy()
 
-# %% ../../nbs/allocation/tail_risk.ipynb #2f7c23e8
+# %% ../../nbs/allocation/tail_risk.ipynb #14777f33
 class MinimumCVaR(TailAllocator):
     """Hold the portfolio with the least mean loss on its worst days.
 
@@ -232,15 +232,9 @@ class MinimumCVaR(TailAllocator):
     def __init__(
         self, *, confidence=0.95, min_return=None, reward=0.0, min_weight=0.0, max_weight=None, groups=None, constraints=(),
     ):
-        self.confidence = confidence
-        self.min_return = min_return
-        self.reward = reward
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.groups = groups
-        self.constraints = constraints
+        keep_parameters(self, locals())
 
-# %% ../../nbs/allocation/tail_risk.ipynb #8fd731f8
+# %% ../../nbs/allocation/tail_risk.ipynb #c8005767
 class MinimumCDaR(TailAllocator):
     """Hold the portfolio with the least mean of its deepest uncompounded drawdowns.
 
@@ -269,15 +263,9 @@ class MinimumCDaR(TailAllocator):
     def __init__(
         self, *, confidence=0.95, min_return=None, reward=0.0, min_weight=0.0, max_weight=None, groups=None, constraints=(),
     ):
-        self.confidence = confidence
-        self.min_return = min_return
-        self.reward = reward
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.groups = groups
-        self.constraints = constraints
+        keep_parameters(self, locals())
 
-# %% ../../nbs/allocation/tail_risk.ipynb #2046d57d
+# %% ../../nbs/allocation/tail_risk.ipynb #23f8a106
 class MinimumSemivariance(TailAllocator):
     """Hold the portfolio with the least mean squared shortfall.
 
@@ -306,15 +294,9 @@ class MinimumSemivariance(TailAllocator):
     def __init__(
         self, *, target=0.0, min_return=None, reward=0.0, min_weight=0.0, max_weight=None, groups=None, constraints=(),
     ):
-        self.target = target
-        self.min_return = min_return
-        self.reward = reward
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.groups = groups
-        self.constraints = constraints
+        keep_parameters(self, locals())
 
-# %% ../../nbs/allocation/tail_risk.ipynb #80c6cd86
+# %% ../../nbs/allocation/tail_risk.ipynb #836263d8
 class MinimumEVaR(TailAllocator):
     """Hold the portfolio with the least entropic value at risk.
 
@@ -343,13 +325,7 @@ class MinimumEVaR(TailAllocator):
     def __init__(
         self, *, confidence=0.95, min_return=None, reward=0.0, min_weight=0.0, max_weight=None, groups=None, constraints=(),
     ):
-        self.confidence = confidence
-        self.min_return = min_return
-        self.reward = reward
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.groups = groups
-        self.constraints = constraints
+        keep_parameters(self, locals())
 
 # %% ../../nbs/allocation/tail_risk.ipynb #704cf0eb
 def normal_cvar(

@@ -130,7 +130,7 @@ def limit_columns(
     sign = np.r_[np.ones(equal.sum() + below.sum()), -np.ones(above.sum())] / size[which]
     return base, columns, worth, np.arange(len(worth)) < equal.sum(), which, sign
 
-# %% ../../nbs/optimize/scenarios.ipynb #8a99ce69
+# %% ../../nbs/optimize/scenarios.ipynb #77eb9cb9
 def solve_mixture(
     losses: np.ndarray,  # (m, N) loss vectors
     days: np.ndarray,  # (m,) the day that each belongs to
@@ -141,7 +141,6 @@ def solve_mixture(
 ) -> tuple:  # status (0: solved), weights (N,), mixture (m,), tail boundary, multipliers of the rows (M,)
     "Solve the opponent's linear program; the weights are its multipliers."
     from scipy.optimize import linprog
-    from scipy.sparse import csr_matrix, vstack
 
     base, columns, worth, free, which, sign = sides
     (m, _), extra, solid = losses.shape, len(worth), np.isfinite(limits.lower)
@@ -153,8 +152,9 @@ def solve_mixture(
     if len(distinct) == m:
         ends[:m, 1] = cap
     else:
-        caps = csr_matrix((np.ones(m), (at, np.arange(m))), shape=(len(distinct), m + extra))
-        upper, right = vstack([csr_matrix(upper), caps], format="csc"), np.r_[right, np.full(len(distinct), cap)]
+        caps = np.zeros((len(distinct), m + extra))
+        caps[at, np.arange(m)] = 1.0
+        upper, right = np.vstack([upper, caps]), np.r_[right, np.full(len(distinct), cap)]
     found = linprog(
         -np.r_[losses @ base, worth], A_ub=upper, b_ub=right, A_eq=total, b_eq=np.r_[1.0, cost[~solid]],
         bounds=ends, method="highs-ds", options=EXACT,
