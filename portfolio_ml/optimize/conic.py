@@ -326,14 +326,14 @@ def standard_form(
     b = np.concatenate([c.offset / s for c, s in zip(cones, scales)] or [np.zeros(0)])
     return Standard(P / size, q / size, A, b, tuple(blocks), np.concatenate(scales or [np.zeros(0)]), size)
 
-# %% ../../nbs/optimize/conic.ipynb #ad09cd02
+# %% ../../nbs/optimize/conic.ipynb #4bae66e6
 def certificate(
     form: Standard,  # the problem
     x: np.ndarray,  # (n,) answer
     z: np.ndarray,  # (m,) duals
 ) -> tuple[float, float, float]:  # primal residual, dual residual, gap: relative, zero is exact
     "Measure from the data how far an answer is from optimal."
-    tiny, biggest = 1e-300, np.abs(x).max(initial=0.0)
+    tiny, biggest = 1e-300, np.abs(x).max(initial=0.01)
     s, reach = form.b - form.A @ x, np.abs(form.b) + abs(form.A) @ np.full(len(x), biggest)
     slope = form.P @ x
     stationary = slope + form.q + form.A.T @ z
@@ -343,7 +343,7 @@ def certificate(
         primal = max(primal, outside(s[rows], kind, exponent) / max(reach[rows].max(initial=0.0), tiny))
         dual = max(dual, outside(z[rows], kind, exponent, dual=True) / weight)
     terms = np.array([x @ slope, form.q @ x, form.b @ z])
-    size = np.abs(x) @ (np.abs(slope) + np.abs(form.q)) + np.abs(form.b) @ np.abs(z)
+    size = np.maximum(np.abs(x), 0.01) @ (np.abs(slope) + np.abs(form.q)) + np.abs(form.b) @ np.abs(z)
     return float(primal), dual, float(abs(terms.sum()) / max(size, tiny))
 
 # %% ../../nbs/optimize/conic.ipynb #23713663
@@ -405,7 +405,7 @@ def _clarabel(form, changes):
     upper = upper.multiply(np.subtract.outer(np.arange(upper.shape[0]), np.arange(upper.shape[0])) <= 0).tocsc() if upper.nnz else upper
     return clarabel.DefaultSolver(upper, form.q, form.A.tocsc(), form.b, cones, settings).solve()
 
-# %% ../../nbs/optimize/conic.ipynb #2b2b952d
+# %% ../../nbs/optimize/conic.ipynb #a0781510
 def _explain(problem, form, raw):
     "Raise what the solver's proof of infeasibility or unboundedness says, if the proof holds."
     x, z, small = np.array(raw.x), np.array(raw.z), 1e-6
@@ -427,6 +427,21 @@ def _all_cones(problem):
     return (*(() if problem.limits is None else portfolio_cones(problem.limits)), *problem.cones)
 
 
+def _hair(problem, form, x, z):
+    "Take a bound for binding when its price exceeds its slack, as in an interior point it does."
+    hair = np.full(problem.n_assets, 1e-9)
+    if problem.limits is None:
+        return hair
+    rows = [r for kind, r, _ in form.blocks[:2] if kind == "nonnegative"][:1]
+    floor, cap = np.isfinite(problem.limits.lower), np.isfinite(problem.limits.upper)
+    bounds = floor.sum() + cap.sum()
+    if rows and bounds:
+        binds = (z > form.b - form.A @ x)[rows[0]][-bounds:]
+        hair[floor] = np.where(binds[: floor.sum()], 1e-5, hair[floor])
+        hair[cap] = np.maximum(hair[cap], np.where(binds[floor.sum():], 1e-5, 0))
+    return hair
+
+
 def _duals(problem, form, z):
     "Give the prices of the constraints in the user's units, by label."
     found, prices = {}, z / form.scales * form.size
@@ -437,7 +452,7 @@ def _duals(problem, form, z):
             found.update((text, prices[rows][k : k + 1]) for k, text in enumerate(c.labels))
     return found
 
-# %% ../../nbs/optimize/conic.ipynb #2f47da51
+# %% ../../nbs/optimize/conic.ipynb #4d86af86
 def solve_conic(
     problem: ConicProblem,  # what to minimise, and under what
     *,
@@ -464,14 +479,14 @@ def solve_conic(
         raise SolverError(f"conic problem: the solver ended with {raw.status} and {off}; are the numbers badly scaled?")
     (primal, dual, gap), x, z = best
     value = form.size * float(0.5 * x @ (form.P @ x) + form.q @ x)
-    weights = settle(x[: problem.n_assets], problem.limits)
+    weights = settle(x[: problem.n_assets], problem.limits, _hair(problem, form, x, z))
     return ConicSolution(weights, x, value, _duals(problem, form, z), primal, dual, gap)
 
-# %% ../../nbs/optimize/conic.ipynb #0fffe7c0
+# %% ../../nbs/optimize/conic.ipynb #669b560f
 def settle(
     weights: np.ndarray,  # (N,) weights of an interior point
     limits: Constraints | None,  # what they must obey; None: nothing
-    hair: float = 1e-8,  # how close to a bound counts as on it
+    hair=1e-8,  # how close to a bound counts as on it, one or one an asset
 ) -> np.ndarray | pd.Series:  # the same on their bounds, a Series when the assets have names
     "Put weights that all but touch a bound on it, and keep the equations."
     if limits is None:
@@ -482,7 +497,7 @@ def settle(
     if even.any() and free.any():
         rows = limits.matrix[even]
         on[free] += np.linalg.lstsq(rows[:, free], limits.low[even] - rows @ on, rcond=None)[0]
-    better = limits.violation(on) <= max(limits.violation(weights), 1e-12)
+    better = limits.violation(on) <= max(limits.violation(weights), 1e-11)
     return label(on if better else weights, limits.names, "weight")
 
 # %% ../../nbs/optimize/conic.ipynb #6b030fd9
