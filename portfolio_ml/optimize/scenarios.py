@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['EXACT', 'UnboundedError', 'ScenarioSolution', 'limit_program', 'least_value', 'tail_mean', 'limit_columns',
            'solve_mixture', 'each_day', 'each_peak', 'pair_peaks', 'generate_scenarios', 'refuse', 'certify_mixture',
-           'all_days', 'settle', 'solve_cvar', 'solve_cdar', 'all_peaks', 'quadratic_step', 'polish_step', 'best_step',
-           'solve_semivariance', 'entropy', 'entropic_risk', 'within_entropy', 'newton_evar', 'cone_evar', 'solve_evar']
+           'all_days', 'solve_cvar', 'solve_cdar', 'all_peaks', 'quadratic_step', 'best_step', 'solve_semivariance',
+           'entropy', 'entropic_risk', 'within_entropy', 'newton_evar', 'cone_evar', 'solve_evar']
 
-# %% ../../nbs/optimize/scenarios.ipynb #81558a93
+# %% ../../nbs/optimize/scenarios.ipynb #c938acbc
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.validation import PortfolioError, SolverError
 from ..measure.performance import _tail_count
-from .active_set import grow_set
+from .conic import settle
 from .constraints import Constraints, infeasible
+from .quadratic import solve_program
 
 # %% ../../nbs/optimize/scenarios.ipynb #fc363b80
 class UnboundedError(PortfolioError, ValueError):
@@ -129,7 +130,7 @@ def limit_columns(
     sign = np.r_[np.ones(equal.sum() + below.sum()), -np.ones(above.sum())] / size[which]
     return base, columns, worth, np.arange(len(worth)) < equal.sum(), which, sign
 
-# %% ../../nbs/optimize/scenarios.ipynb #8a99ce69
+# %% ../../nbs/optimize/scenarios.ipynb #77eb9cb9
 def solve_mixture(
     losses: np.ndarray,  # (m, N) loss vectors
     days: np.ndarray,  # (m,) the day that each belongs to
@@ -140,7 +141,6 @@ def solve_mixture(
 ) -> tuple:  # status (0: solved), weights (N,), mixture (m,), tail boundary, multipliers of the rows (M,)
     "Solve the opponent's linear program; the weights are its multipliers."
     from scipy.optimize import linprog
-    from scipy.sparse import csr_matrix, vstack
 
     base, columns, worth, free, which, sign = sides
     (m, _), extra, solid = losses.shape, len(worth), np.isfinite(limits.lower)
@@ -152,8 +152,9 @@ def solve_mixture(
     if len(distinct) == m:
         ends[:m, 1] = cap
     else:
-        caps = csr_matrix((np.ones(m), (at, np.arange(m))), shape=(len(distinct), m + extra))
-        upper, right = vstack([csr_matrix(upper), caps], format="csc"), np.r_[right, np.full(len(distinct), cap)]
+        caps = np.zeros((len(distinct), m + extra))
+        caps[at, np.arange(m)] = 1.0
+        upper, right = np.vstack([upper, caps]), np.r_[right, np.full(len(distinct), cap)]
     found = linprog(
         -np.r_[losses @ base, worth], A_ub=upper, b_ub=right, A_eq=total, b_eq=np.r_[1.0, cost[~solid]],
         bounds=ends, method="highs-ds", options=EXACT,
@@ -205,7 +206,7 @@ def pair_peaks(
     day = np.minimum(np.searchsorted(downs, middle), len(demand) - 1)
     return parts, np.minimum(peak, day + 1) * len(demand) + day
 
-# %% ../../nbs/optimize/scenarios.ipynb #29825a2b
+# %% ../../nbs/optimize/scenarios.ipynb #990f035e
 def generate_scenarios(
     oracle: tuple,  # from `each_day` or `each_peak`
     T: int,  # number of days
@@ -217,7 +218,7 @@ def generate_scenarios(
     "Solve the opponent's program on few loss vectors, add those that were missing, and repeat."
     (worst, column), sides, cap = oracle, limit_columns(limits), 1 / max(count, 1.0)
     losses, keys = worst(np.full(len(cost), 1 / len(cost)))
-    start = min(T, int(1.5 * count) + 1)
+    start = min(T, int(2 * count + 0.5 * len(cost)) + 1)
     known = np.sort(keys[np.argpartition(-losses, start - 1)[:start]])
     table, patience = column(known), int(4 * count) + 20
     for rounds in range(1, most + 1):
@@ -232,7 +233,7 @@ def generate_scenarios(
         if not len(new):
             break
         new = np.sort(new[np.argsort(-losses[new % T], kind="stable")[:patience]])
-        keep = (mixture > 0) | (table @ weights > edge - 0.15 * abs(edge)) | (rounds > 30)
+        keep = (mixture > 0) | (table @ weights > edge - 0.3 * abs(edge)) | (len(known) < 300) | (rounds > 30)
         known, table = np.r_[known[keep], new], np.vstack([table[keep], column(new)])
     return status, weights, mixture, rows, known, table, rounds
 
@@ -281,7 +282,7 @@ def all_days(
     status, weights, mixture, _, rows = solve_mixture(-returns, days, cap, cost, limits, limit_columns(limits))
     return status, weights, mixture, rows, days, -returns, 1
 
-# %% ../../nbs/optimize/scenarios.ipynb #f412a70f
+# %% ../../nbs/optimize/scenarios.ipynb #3ba056f1
 def _size(returns, reward=0.0):
     "Measure the size of a return: the unit in which gaps are counted."
     return float(np.sqrt(np.mean(returns**2))) or 1.0
@@ -308,7 +309,7 @@ def _solve_tail(returns, oracle, full, count, limits, reward, tolerance, what):
             status, weights, mixture, rows, known, table, rounds = generate_scenarios((worst, column), T, count, cost, limits)
         if status:
             continue
-        weights = settle(weights, limits)
+        weights = np.asarray(settle(weights, limits, 1e-9))
         shares, value, bound, edge = certify_mixture(weights, mixture, table, known % T, worst(weights)[0], count, cost, limits, rows)
         gap = value - bound
         if gap <= tolerance:
@@ -318,23 +319,7 @@ def _solve_tail(returns, oracle, full, count, limits, reward, tolerance, what):
     found = ScenarioSolution(weights, shares, value * unit, bound * unit, gap, edge * unit, rounds, method)
     return _accept(found, limits, tolerance, what)
 
-# %% ../../nbs/optimize/scenarios.ipynb #3aa7fec3
-def settle(
-    weights: np.ndarray,  # (N,) weights, next to a limit where it binds
-    limits: Constraints,  # of the weights
-    near: float = 1e-9,  # what counts as next to
-) -> np.ndarray:  # (N,) weights on the limit, where it binds
-    "Put weights that are next to a bound on it, and mend the rows with the others."
-    low, high = weights - limits.lower < near, limits.upper - weights < near
-    weights = np.where(low, limits.lower, np.where(high, limits.upper, weights))
-    free, values = ~(low | high), limits.matrix @ weights
-    miss = np.clip(values, limits.low, limits.high) - values
-    wrong = (limits.low == limits.high) | (np.abs(values - limits.low) < near) | (np.abs(values - limits.high) < near) | (miss != 0)
-    if free.any() and miss.any():
-        weights[free] += np.linalg.lstsq(limits.matrix[np.ix_(wrong, free)], miss[wrong], rcond=None)[0]
-    return weights
-
-
+# %% ../../nbs/optimize/scenarios.ipynb #184d9eec
 def solve_cvar(
     returns: np.ndarray,  # (T, N) scenarios
     limits: Constraints,  # of the weights
@@ -392,7 +377,7 @@ def all_peaks(
     mixture, keys = pair_peaks(np.r_[max(prices[2 * T : 3 * T].sum() - prices[T : 2 * T].sum(), 0.0), prices[T : 2 * T]], prices[2 * T : 3 * T])
     return 0, found.x[:N], mixture, None, keys, each_peak(returns)[1](keys), 1
 
-# %% ../../nbs/optimize/scenarios.ipynb #c8f46e5a
+# %% ../../nbs/optimize/scenarios.ipynb #3118fe49
 def quadratic_step(
     hessian: np.ndarray,  # (N, N)
     slope: np.ndarray,  # (N,)
@@ -400,54 +385,12 @@ def quadratic_step(
     start: np.ndarray | None = None,  # (N,) weights to start from
 ) -> tuple:  # minimiser (N,), or None when there is none; multipliers of the rows (M,)
     "Minimise a quadratic under the constraints."
-    import piqp
-
-    if limits.is_simplex:
-        weights, _ = grow_set(hessian, slope, 1.0, start if start is not None and start.min() >= 0 else None)
-        return weights, np.full(1, (hessian @ weights + slope).min())
-    equal, solver = limits.low == limits.high, piqp.DenseSolver()
-    for name in ("eps_abs", "eps_rel", "eps_duality_gap_abs", "eps_duality_gap_rel"):
-        setattr(solver.settings, name, 1e-10)
     size = np.trace(hessian) / len(slope) or 1.0
-    hessian, slope, sides = hessian / size, slope / size, (limits.matrix[~equal], limits.low[~equal], limits.high[~equal])
-    exact = (limits.matrix[equal], limits.low[equal]) if equal.any() else (None, None)
-    solver.setup(hessian, slope, *exact, *(sides if not equal.all() else (None,) * 3), limits.lower, limits.upper)
-    status, found, rows = solver.solve(), solver.result, np.zeros(len(equal))
-    if status not in (piqp.PIQP_SOLVED, piqp.PIQP_MAX_ITER_REACHED) or not limits.violation(found.x) < 1e-6:
-        return None, rows
-    rows[equal], rows[~equal] = -found.y, found.z_l - found.z_u
-    tight = np.where(equal, True, np.abs(rows) > np.minimum(limits.matrix @ found.x - limits.low, limits.high - limits.matrix @ found.x))
-    fixed = np.maximum(found.z_bl, found.z_bu) > np.minimum(found.x - limits.lower, limits.upper - found.x)
-    weights, prices = polish_step(hessian, slope, limits, found.x, rows, tight, fixed)
-    return weights, prices * size
-
-# %% ../../nbs/optimize/scenarios.ipynb #2aca29d9
-def polish_step(
-    hessian: np.ndarray,  # (N, N)
-    slope: np.ndarray,  # (N,)
-    limits: Constraints,  # of the weights
-    weights: np.ndarray,  # (N,) the interior answer
-    rows: np.ndarray,  # (M,) its multipliers
-    tight: np.ndarray,  # (M,) rows that bind
-    fixed: np.ndarray,  # (N,) weights on a bound
-) -> tuple:  # weights (N,), multipliers (M,): the polished ones if they are at least as good
-    "Solve with the binding limits as equations."
-    low = weights - limits.lower < limits.upper - weights
-    exact = np.where(fixed, np.where(low, limits.lower, limits.upper), 0.0)
-    ends = np.where(np.abs(limits.matrix @ weights - limits.low) < np.abs(limits.matrix @ weights - limits.high), limits.low, limits.high)
-    free, block = ~fixed, limits.matrix[tight]
-    left = np.block([[hessian[np.ix_(free, free)], -block[:, free].T], [block[:, free], np.zeros((len(block),) * 2)]])
-    right = np.r_[-(slope + hessian @ exact)[free], ends[tight] - block @ exact]
-    solved = np.linalg.lstsq(left, right, rcond=1e-14)[0]
-    exact[free], prices = solved[: free.sum()], np.zeros(len(rows))
-    prices[tight] = solved[free.sum() :]
-
-    def value(x):
-        return 0.5 * x @ hessian @ x + slope @ x
-
-    if np.isfinite(exact).all() and limits.violation(exact) <= 1e-10 and value(exact) <= value(weights) + 1e-9 * abs(value(weights)):
-        return exact, prices
-    return weights, rows
+    try:
+        weights, rows, *_ = solve_program(hessian / size, slope / size, limits, start)
+    except SolverError:
+        return None, np.zeros(len(limits.labels))
+    return weights, rows * size
 
 # %% ../../nbs/optimize/scenarios.ipynb #aaeb7354
 def best_step(
@@ -487,7 +430,7 @@ def _finish_semivariance(weights, scaled, floor, cost, total, unit, limits, rows
     found = ScenarioSolution(weights, shares, value * unit**2, bound * unit**2, gap, floor * unit, rounds, "Newton")
     return _accept(found, limits, tolerance, "semivariance")
 
-# %% ../../nbs/optimize/scenarios.ipynb #69bcff12
+# %% ../../nbs/optimize/scenarios.ipynb #4aabff91
 def solve_semivariance(
     returns: np.ndarray,  # (T, N) scenarios
     limits: Constraints,  # of the weights
@@ -510,15 +453,18 @@ def solve_semivariance(
         short = np.maximum(floor - scaled @ weights, 0.0)
         tail = scaled[short > 0]
         slope, hessian = cost - 2 * short[short > 0] @ tail / total, 2 * tail.T @ tail / total
-        hessian.flat[:: N + 1] += 1e-9 * max(np.trace(hessian) / N, 1e-3)
-        ahead, rows = quadratic_step(hessian, slope - hessian @ weights, limits, weights)
+        for pull in (1e-9, 1e-6, 1e-4):  # towards the present weights, where the quadratic is flat
+            lifted = hessian + pull * max(np.trace(hessian) / N, 1e-3) * np.eye(N)
+            ahead, rows = quadratic_step(lifted, slope - lifted @ weights, limits, weights)
+            if ahead is not None:
+                break
         if ahead is None:
             break
         move = ahead - weights
         weights = weights + move * best_step(floor - scaled @ weights, scaled @ move, cost @ move, total)
         if np.abs(move).max() <= 1e-8 or not (cost.any() or short @ short > 1e-20 * T):
             break
-    return _finish_semivariance(settle(weights, limits), scaled, floor, cost, total, unit, limits, rows, rounds, tolerance)
+    return _finish_semivariance(np.asarray(settle(weights, limits, 1e-9)), scaled, floor, cost, total, unit, limits, rows, rounds, tolerance)
 
 # %% ../../nbs/optimize/scenarios.ipynb #3df1bcd0
 def entropy(
@@ -638,7 +584,7 @@ def cone_evar(
     p = np.maximum(-np.array(found.z)[plain.shape[0] + 1 :: 3], 0.0)
     return np.array(found.x)[:N], p / p.sum()
 
-# %% ../../nbs/optimize/scenarios.ipynb #a34efad3
+# %% ../../nbs/optimize/scenarios.ipynb #1c5df2f3
 def solve_evar(
     returns: np.ndarray,  # (T, N) scenarios
     limits: Constraints,  # of the weights
@@ -655,7 +601,7 @@ def solve_evar(
         weights, shares, rows, rounds = method(scaled, confidence, cost, limits)
         if weights is None:
             continue
-        weights = settle(weights, limits)
+        weights = np.asarray(settle(weights, limits, 1e-9))
         value, tau, p = entropic_risk(-scaled @ weights, confidence)
         p = p if shares is None else within_entropy(shares, allowance)
         value, slope = value + cost @ weights, cost - p @ scaled
