@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 import portfolio_ml.core.validation as validation
-from portfolio_ml.core.validation import DataError, InfeasibleError, MissingExtraError, ShapeError, SolverError
+from portfolio_ml.core.validation import DataError, InfeasibleError, MissingExtraError, ShapeError, SolverError, UnboundedError
 from portfolio_ml.optimize.conic import (
     ConicProblem,
-    UnboundedError,
     certificate,
     cone,
     entropy_cones,

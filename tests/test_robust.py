@@ -6,6 +6,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from portfolio_ml.allocation.frontier import critical_line
+from portfolio_ml.allocation.mean_variance import MeanVariance
 from portfolio_ml.allocation.robust import (
     BayesStein,
     BodnarOkhrinParolya,
@@ -35,8 +36,8 @@ from portfolio_ml.core.validation import (
     MissingDataError,
     PortfolioError,
     SingularCovarianceError,
+    UnboundedError,
 )
-from portfolio_ml.optimize.conic import UnboundedError
 from portfolio_ml.optimize.constraints import read_constraints
 from portfolio_ml.optimize.growth import best_gain, growth_rate, kelly
 
@@ -287,3 +288,6 @@ def test_names_and_plugs():
     fitted = WorstCaseMeanVariance(expected_returns=BayesStein(), covariance=BayesStein()).fit(X)
     np.testing.assert_allclose(fitted.expected_returns_, BayesStein().fit(X).mu_)
     np.testing.assert_allclose(fitted.covariance_, BayesStein().fit(X).covariance_)
+    plugs = dict(expected_returns=BayesStein(), covariance=BayesStein())
+    ours, other = WorstCaseMeanVariance(3, confidence=0, **plugs), MeanVariance(risk_aversion=3, **plugs)
+    np.testing.assert_allclose(ours.fit(X).weights_, other.fit(X).weights_, atol=1e-8)

@@ -8,7 +8,7 @@ __all__ = ['Shrunk', 'bayes_stein', 'james_stein', 'bodnar_okhrin_parolya', 'Jam
            'worst_case_mean_variance', 'WorstCaseMeanVariance', 'kelly_bet', 'merton_share', 'fraction_of_growth',
            'chance_of_falling', 'Kelly']
 
-# %% ../../nbs/allocation/robust.ipynb #4e02d4f6
+# %% ../../nbs/allocation/robust.ipynb #08ba3872
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +21,9 @@ from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_vector, window_covariance,
 )
 from portfolio_ml.core.validation import (
-    DataError, InsufficientDataError, SingularCovarianceError, SolverError, track,
+    DataError, InsufficientDataError, SingularCovarianceError, SolverError, UnboundedError, track,
 )
-from ..optimize.conic import ConicProblem, UnboundedError, norm_cone, solve_conic, square_root
+from ..optimize.conic import ConicProblem, norm_cone, solve_conic, square_root
 from ..optimize.constraints import read_constraints
 from ..optimize.growth import best_gain, growth_rate, kelly
 

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['KINDS', 'ATTEMPTS', 'Cone', 'cone', 'outside', 'portfolio_cones', 'square_root', 'norm_cone', 'risk_cone',
            'log_cones', 'entropy_cones', 'power_cones', 'ConicProblem', 'Standard', 'standard_form', 'certificate',
-           'UnboundedError', 'ConicSolution', 'solve_conic', 'settle', 'solve_with_cvxpy']
+           'ConicSolution', 'solve_conic', 'settle', 'solve_with_cvxpy']
 
-# %% ../../nbs/optimize/conic.ipynb #ef9fc96c
+# %% ../../nbs/optimize/conic.ipynb #8bba4109
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix, diags, hstack, issparse, vstack
 
 from ..core.moments import check_covariance, label, read_vector
 from portfolio_ml.core.validation import (
-    DataError, InfeasibleError, PortfolioError, ShapeError, SolverError, name_some, require,
+    DataError, InfeasibleError, ShapeError, SolverError, UnboundedError, name_some, require,
 )
 from .constraints import Constraints, asset_word, infeasible
 
@@ -346,11 +346,7 @@ def certificate(
     size = np.maximum(np.abs(x), 0.01) @ (np.abs(slope) + np.abs(form.q)) + np.abs(form.b) @ np.abs(z)
     return float(primal), dual, float(abs(terms.sum()) / max(size, tiny))
 
-# %% ../../nbs/optimize/conic.ipynb #23713663
-class UnboundedError(PortfolioError, ValueError):
-    "An objective that improves without end within the constraints."
-
-
+# %% ../../nbs/optimize/conic.ipynb #c9bed303
 @dataclass(frozen=True, eq=False)
 class ConicSolution:
     """Weights with a certificate.

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['growth_rate', 'best_gain', 'kelly']
 
-# %% ../../nbs/optimize/growth.ipynb #dbfd698a
+# %% ../../nbs/optimize/growth.ipynb #a2521125
 import numpy as np
 import pandas as pd
 
 from ..core.moments import label, read_vector
-from ..core.validation import DataError, InfeasibleError, SolverError, check_returns, name_some
-from .conic import UnboundedError, settle
+from ..core.validation import DataError, InfeasibleError, SolverError, UnboundedError, check_returns, name_some
+from .conic import settle
 from .constraints import Constraints, infeasible, read_constraints
 
 # %% ../../nbs/optimize/growth.ipynb #d163fb80
