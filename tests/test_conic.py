@@ -12,12 +12,12 @@ from portfolio_ml.core.validation import DataError, InfeasibleError, MissingExtr
 from portfolio_ml.optimize.conic import (
     ConicProblem,
     certificate,
-    cone,
     entropy_cones,
     log_cones,
     norm_cone,
     outside,
     power_cones,
+    read_cone,
     risk_cone,
     solve_conic,
     solve_with_cvxpy,
@@ -166,17 +166,17 @@ def test_infeasible_says_why():
 def test_rows_are_checked():
     "Shapes, kinds, numbers."
     with pytest.raises(DataError, match="none of"):
-        cone("circle", [[1.0]], [0.0])
+        read_cone("circle", [[1.0]], [0.0])
     with pytest.raises(ShapeError):
-        cone("zero", [[1.0]], [0.0, 1.0])
+        read_cone("zero", [[1.0]], [0.0, 1.0])
     with pytest.raises(ShapeError, match="threes"):
-        cone("exponential", np.eye(2), np.zeros(2))
+        read_cone("exponential", np.eye(2), np.zeros(2))
     with pytest.raises(DataError, match="finite"):
-        cone("zero", [[np.nan]], [0.0])
+        read_cone("zero", [[np.nan]], [0.0])
     with pytest.raises(DataError, match="finite"):
         solve_conic(ConicProblem(np.array([np.nan])))
     with pytest.raises(DataError, match="exponent"):
-        cone("power", np.eye(3), np.zeros(3), exponent=1.5)
+        read_cone("power", np.eye(3), np.zeros(3), exponent=1.5)
     with pytest.raises(DataError, match="above 1"):
         power_cones([0.0], 1, 1.0)
     with pytest.raises(DataError, match="cap on risk"):
