@@ -8,7 +8,7 @@ __all__ = ['Shrunk', 'bayes_stein', 'james_stein', 'bodnar_okhrin_parolya', 'Jam
            'worst_case_mean_variance', 'WorstCaseMeanVariance', 'kelly_bet', 'merton_share', 'fraction_of_growth',
            'chance_of_falling', 'Kelly']
 
-# %% ../../nbs/allocation/robust.ipynb #08ba3872
+# %% ../../nbs/allocation/robust.ipynb #5335d11a
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from .frontier import CriticalLine, critical_line
+from .mean_variance import mean_variance
 from ..core.allocator import BaseAllocator, check_window
 from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_vector, window_covariance,
@@ -243,7 +244,7 @@ class ResampledFrontier:
         columns = {"return": self.returns, "risk": self.risks, "spread of weights": self.spread.mean(axis=1)}
         return pd.DataFrame(columns, pd.Index(self.levels, name="level"))
 
-# %% ../../nbs/allocation/robust.ipynb #a2fd91b9
+# %% ../../nbs/allocation/robust.ipynb #bb6421ad
 def _root(covariance):
     "Take a root of a covariance whose rows do not depend on the order of the assets."
     F = square_root(covariance)
@@ -261,6 +262,13 @@ def _at_levels(path, levels, match):
     return np.column_stack([np.interp(targets, path.returns[::-1], w[::-1]) for w in path.weights.T])
 
 
+def _portfolios(mean, covariance, levels, match, bounds):
+    "Solve one history: a few risk aversions one by one, more of them or ranks off the whole frontier."
+    if match == "risk_aversion" and len(levels) <= 3 and (levels > 0).all():
+        return np.array([mean_variance(mean, covariance, risk_aversion=float(x), **bounds) for x in levels])
+    return _at_levels(critical_line(mean, covariance, **bounds), levels, match)
+
+
 def _read_levels(levels, match):
     "Read ranks or risk aversions."
     if match not in ("rank", "risk_aversion"):
@@ -272,7 +280,7 @@ def _read_levels(levels, match):
         raise DataError(f"levels: {'ranks lie between 0 and 1' if ranks else 'a risk aversion is a number, zero or positive'}")
     return levels
 
-# %% ../../nbs/allocation/robust.ipynb #12b834e3
+# %% ../../nbs/allocation/robust.ipynb #d3a38bd2
 def resampled_frontier(
     expected_returns,  # (N,) expected returns per period; a Series names the assets
     covariance,  # (N, N) covariance per period
@@ -298,8 +306,7 @@ def resampled_frontier(
     F, found = _root(table), []
     for _ in track(range(n_resamples), "histories", progress):
         history = mean + rng.standard_normal((n_obs, len(F))) @ F
-        path = critical_line(history.mean(axis=0), np.atleast_2d(np.cov(history, rowvar=False)), **bounds)
-        found.append(_at_levels(path, levels, match))
+        found.append(_portfolios(history.mean(axis=0), np.atleast_2d(np.cov(history, rowvar=False)), levels, match, bounds))
     found = np.array(found)
     weights, spread = found.mean(axis=0), found.std(axis=0)
     risks = np.sqrt(np.maximum(np.einsum("kn,kn->k", weights @ table, weights), 0))
