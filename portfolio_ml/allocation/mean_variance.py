@@ -4,30 +4,22 @@
 
 # %% auto #0
 __all__ = ['quick_covariance', 'solve_minimum_variance', 'minimum_variance', 'solve_mean_variance', 'mean_variance',
-           'homogeneous_limits', 'refuse_free_lunch', 'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier',
-           'keep_parameters', 'QuadraticAllocator', 'solver_settings', 'MinimumVariance', 'MeanVariance',
-           'MaximumSharpe']
+           'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier', 'keep_parameters', 'QuadraticAllocator',
+           'solver_settings', 'MinimumVariance', 'MeanVariance', 'MaximumSharpe']
 
-# %% ../../nbs/allocation/mean_variance.ipynb #40e27935
+# %% ../../nbs/allocation/mean_variance.ipynb #f7366c78
 from numbers import Real
-
 import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
-
-from portfolio_ml.core.moments import (
-    MomentAllocator, check_covariance, label, read_square, read_vector,
-)
+from ..core.moments import MomentAllocator, check_covariance, label, read_square, read_vector
 from ..core.validation import DataError, InfeasibleError, SolverError
-from ..optimize.active_set import grow_set, minimise_on_simplex
-from portfolio_ml.optimize.constraints import (
-    Constraints, clashing, infeasible, read_constraints,
-)
-from portfolio_ml.optimize.quadratic import (
-    QuadraticSolution, certify, minimise_quadratic, minimise_with_few, solve_program,
-)
+from ..optimize.active_set import minimise_on_simplex
+from ..optimize.constraints import Constraints, read_constraints
+from ..optimize.quadratic import QuadraticSolution, certify, minimise_quadratic, minimise_with_few
+from ..optimize.ratio import maximise_ratio, refuse_free_lunch
 
-# %% ../../nbs/allocation/mean_variance.ipynb #ae73fa61
+# %% ../../nbs/allocation/mean_variance.ipynb #78568be0
 def quick_covariance(
     covariance,  # (N, N) covariance per period; array or frame
     names=None,  # N names of the assets; None: the frame's, or numbers
@@ -48,12 +40,12 @@ def quick_covariance(
         return values, names
     return check_covariance(covariance, names=names)[0], names
 
-# %% ../../nbs/allocation/mean_variance.ipynb #cee98076
+
 def _check_number(what, value, least=-np.inf):
     "Refuse what is no finite number, or too small."
     if not (isinstance(value, Real) and np.isfinite(value) and value >= least):
-        wanted = "a finite number" if least == -np.inf else f"a finite number of at least {least:g}"
-        raise DataError(f"{what}: {value!r} is not {wanted}")
+        wanted = "" if least == -np.inf else f" of at least {least:g}"
+        raise DataError(f"{what}: {value!r} is not a finite number{wanted}")
 
 
 def _fit_limits(limits, names):
@@ -121,7 +113,7 @@ def minimum_variance(
     solved = _solve(values, names, read_constraints(names, **limits), none, 1.0, l2, most, settings)
     return label(solved.weights, names, "weight")
 
-# %% ../../nbs/allocation/mean_variance.ipynb #5e707542
+# %% ../../nbs/allocation/mean_variance.ipynb #526a6389
 def _least_if_tight(values, names, limits, target_risk, settings):
     "Give the portfolio of least variance if a target risk leaves room for no other, else None."
     kept = {k: v for k, v in settings.items() if k not in ("costs", "l1")}
@@ -133,7 +125,7 @@ def _least_if_tight(values, names, limits, target_risk, settings):
         raise InfeasibleError(f"{text}; the least is {least:.6g}")
     return solved if target_risk <= least * (1 + 1e-9) else None
 
-# %% ../../nbs/allocation/mean_variance.ipynb #e095e12a
+
 def solve_mean_variance(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -192,93 +184,7 @@ def mean_variance(
     solved = solve_mean_variance(expected_returns, covariance, limits, **settings)
     return label(solved.weights, names, "weight")
 
-# %% ../../nbs/allocation/mean_variance.ipynb #df9e9878
-def homogeneous_limits(
-    limits: Constraints,  # on N weights w
-) -> tuple[Constraints, np.ndarray, np.ndarray]:  # on (y, k), w = y / k; source and side of rows
-    "Write limits so that they hold for every multiple: constants become proportional to k."
-    n = len(limits.names)
-    matrix = np.vstack([np.eye(n), limits.matrix])
-    low, high = np.r_[limits.lower, limits.low], np.r_[limits.upper, limits.high]
-    labels = [*limits.names, *limits.labels]
-    wanted = (np.arange(len(low)) >= n, low != 0, high != 0)  # rows, and bounds other than zero
-    same = low == high
-    below = np.flatnonzero(np.isfinite(low) & (wanted[0] | wanted[1]))
-    above = np.flatnonzero(np.isfinite(high) & ~same & (wanted[0] | wanted[2]))
-    at, side = np.r_[below, above], np.r_[np.ones(len(below)), -np.ones(len(above))]
-    value = np.r_[low[below], high[above]]
-    rows = side[:, None] * np.hstack([matrix[at], -value[:, None]])
-    lower = np.append(np.where(limits.lower == 0, 0.0, -np.inf), 0.0)
-    upper = np.append(np.where(limits.upper == 0, 0.0, np.inf), np.inf)
-    found = Constraints(
-        pd.Index([*map(str, limits.names), "scale"]), lower, upper, rows, np.zeros(len(at)),
-        np.where(same[at], 0.0, np.inf), tuple(str(labels[i]) for i in at),
-    )
-    return found, at, side
-
-# %% ../../nbs/allocation/mean_variance.ipynb #096897f8
-def refuse_free_lunch(
-    P: np.ndarray,  # (N, N) covariance per period
-    excess: np.ndarray,  # (N,) expected returns less the riskless one
-    limits: Constraints,  # on the weights
-) -> None:  # nothing: it raises or it returns
-    "Refuse moments by which some portfolio without risk earns more than the riskless rate."
-    some = limits.with_row(excess, 1e-6 * excess.max(), np.inf, "excess return > 0")
-    weights = solve_minimum_variance(P, some).weights
-    if not weights @ P @ weights > 1e-12 * P.diagonal().mean() * (weights @ weights):
-        text = "some portfolio has no risk and earns more than the riskless rate: "
-        raise InfeasibleError(text + "the Sharpe ratio has no maximum; is the covariance singular?")
-
-# %% ../../nbs/allocation/mean_variance.ipynb #35587ff9
-def _tangent_by_homogenising(P, excess, limits, risk_free):
-    "Find weights of highest Sharpe ratio under any limits, prices of the rows, solver and steps."
-    n, unit = len(excess), max(np.abs(excess).max(), 1e-300)
-    size = P.diagonal().mean()
-    quadratic = np.zeros((n + 1, n + 1))
-    quadratic[:n, :n] = P / size
-    wide, at, side = homogeneous_limits(limits)
-    wide = wide.with_row(np.append(excess / unit, 0.0), 1.0, 1.0, "excess return = 1")
-    try:
-        x, prices, _, _, solver, steps = solve_program(quadratic, np.zeros(n + 1), wide)
-    except InfeasibleError as e:
-        if clashing(limits)[0]:
-            raise infeasible(limits) from e
-        text = "no portfolio within the constraints is expected to earn more than the riskless"
-        raise InfeasibleError(f"{text} {risk_free:g}") from e
-    except SolverError:
-        refuse_free_lunch(P, excess, limits)
-        raise
-    if not x[n] > 1e-9 * np.abs(x[:n]).sum():
-        text = "the Sharpe ratio rises without end as positions grow: set finite bounds"
-        raise InfeasibleError(text)
-    found = np.zeros(n + len(limits.labels))
-    np.add.at(found, at, side * prices[:-1] * (size / x[n]))
-    return x[:n] / x[n], found[n:], solver, steps
-
-# %% ../../nbs/allocation/mean_variance.ipynb #2b4fac49
-def _tangent_by_sets(P, excess):
-    "Find the long-only portfolio of highest Sharpe ratio by its own risk aversion; or None."
-    variance = P.diagonal()
-    first = int(np.argmax(excess / np.sqrt(variance)))
-    weights = np.zeros(len(excess))
-    weights[first] = 1.0
-    for _ in range(60 if excess[first] > 0 else 0):
-        held = np.flatnonzero(weights)
-        risk = P[held].T @ weights[held]
-        if not weights @ risk > 1e-14 * variance.mean():
-            return None
-        aversion = (excess @ weights) / (weights @ risk)
-        slope = excess - aversion * risk
-        if slope.max() <= 1e-13 * np.abs(excess).max():
-            return weights
-        weights = grow_set(P, -excess / aversion, start=weights)[0]
-        held = np.flatnonzero(weights)
-        y, failed = lapack.dposv(P[np.ix_(held, held)], excess[held])[1:]
-        if not failed and y.min() > 0:
-            weights[held] = y / y.sum()
-    return None
-
-# %% ../../nbs/allocation/mean_variance.ipynb #51743d87
+# %% ../../nbs/allocation/mean_variance.ipynb #4dd8f448
 def solve_maximum_sharpe(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -293,12 +199,7 @@ def solve_maximum_sharpe(
     _check_number("l2", l2, 0.0)
     excess = read_vector(expected_returns, names, "expected_returns") - risk_free
     P, limits = values + l2 * np.eye(len(names)) if l2 else values, _fit_limits(limits, names)
-    weights, solver, steps = None, "growing set", 0
-    if limits.is_simplex:
-        weights = _tangent_by_sets(P, excess)
-    prices = np.zeros(len(limits.labels))
-    if weights is None:
-        weights, prices, solver, steps = _tangent_by_homogenising(P, excess, limits, risk_free)
+    weights, prices, solver, steps = maximise_ratio(P, excess, limits, risk_free)
     earned, variance = excess @ weights, weights @ P @ weights
     if not variance > 1e-12 * P.diagonal().mean() * (weights @ weights):
         refuse_free_lunch(P, excess, limits)
@@ -311,7 +212,7 @@ def solve_maximum_sharpe(
         quadratic @ weights, -excess, limits, solver, steps, weights,
     )
 
-# %% ../../nbs/allocation/mean_variance.ipynb #49e9c460
+
 def maximum_sharpe(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -357,7 +258,7 @@ def efficient_frontier(
     columns = pd.DataFrame(found, columns=names)
     return pd.concat([pd.DataFrame({"return": found @ mean, "risk": risks}), columns], axis=1)
 
-# %% ../../nbs/allocation/mean_variance.ipynb #5c88422a
+# %% ../../nbs/allocation/mean_variance.ipynb #e7778170
 def keep_parameters(
     estimator,  # whose `__init__` is running
     given: dict,  # its local variables
@@ -368,15 +269,7 @@ def keep_parameters(
 
 
 class QuadraticAllocator(MomentAllocator):
-    """What `MinimumVariance`, `MeanVariance` and `MaximumSharpe` share.
-
-    Attributes
-    ----------
-    weights_ : ndarray of shape (n_assets,)
-        Sum to one.
-    solution_ : QuadraticSolution
-        Certificate, shadow prices and the forces on each weight.
-    """
+    "What `MinimumVariance`, `MeanVariance` and `MaximumSharpe` share; `solution_` is the proof."
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give the weights, shape (N,), for a window of returns, shape (T, N)."
@@ -392,7 +285,7 @@ class QuadraticAllocator(MomentAllocator):
         limit = getattr(self, "max_turnover", None)
         return bool(limit is not None or np.any(getattr(self, "costs", 0.0)))
 
-# %% ../../nbs/allocation/mean_variance.ipynb #d2c608cc
+
 def solver_settings(
     allocator: QuadraticAllocator,  # with its parameters
     covariance: np.ndarray,  # (N, N) of the window
@@ -413,7 +306,7 @@ def solver_settings(
         out["cap"] = (covariance, benchmark, allocator.max_tracking_error)
     return out | {"l2": allocator.l2, "max_assets": allocator.max_assets}
 
-# %% ../../nbs/allocation/mean_variance.ipynb #d4c24a17
+# %% ../../nbs/allocation/mean_variance.ipynb #7f09dd95
 class MinimumVariance(QuadraticAllocator):
     """Hold the portfolio of least variance.
 
@@ -435,6 +328,11 @@ class MinimumVariance(QuadraticAllocator):
         Largest number of assets held.
     previous_weights : sequence or mapping, optional
         What is held before the decision; `walk_forward` says so.
+
+    Attributes
+    ----------
+    solution_ : QuadraticSolution
+        Certificate, shadow prices and the forces on each weight.
 
     References
     ----------
