@@ -7,16 +7,20 @@ __all__ = ['quick_covariance', 'solve_minimum_variance', 'minimum_variance', 'so
            'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier', 'keep_parameters', 'QuadraticAllocator',
            'solver_settings', 'MinimumVariance', 'MeanVariance', 'MaximumSharpe']
 
-# %% ../../nbs/allocation/mean_variance.ipynb #f7366c78
+# %% ../../nbs/allocation/mean_variance.ipynb #d77d7ea7
 from numbers import Real
 import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
-from ..core.moments import MomentAllocator, check_covariance, label, read_square, read_vector
+from portfolio_ml.core.moments import (
+    MomentAllocator, check_covariance, label, read_square, read_vector,
+)
 from ..core.validation import DataError, InfeasibleError, SolverError
 from ..optimize.active_set import minimise_on_simplex
 from ..optimize.constraints import Constraints, read_constraints
-from ..optimize.quadratic import QuadraticSolution, certify, minimise_quadratic, minimise_with_few
+from portfolio_ml.optimize.quadratic import (
+    ENDLESS, QuadraticSolution, certify, minimise_quadratic, minimise_with_few,
+)
 from ..optimize.ratio import maximise_ratio, refuse_free_lunch
 
 # %% ../../nbs/allocation/mean_variance.ipynb #78568be0
@@ -65,12 +69,25 @@ def _is_plain(settings, min_weight, max_weight, groups, constraints):
     asked = settings or max_weight is not None or groups is not None or len(constraints)
     return not asked and np.ndim(min_weight) == 0 and min_weight == 0
 
-# %% ../../nbs/allocation/mean_variance.ipynb #6838a786
+# %% ../../nbs/allocation/mean_variance.ipynb #989edf0b
+def _refuse_endless(mean, limits):
+    "Refuse an expected return that rises without end within the limits."
+    from scipy.optimize import linprog
+
+    rows = np.vstack([limits.matrix, -limits.matrix])
+    ends = np.r_[limits.high, -limits.low]
+    use, bounds = np.isfinite(ends), np.c_[limits.lower, limits.upper]
+    if linprog(-mean, rows[use], ends[use], bounds=bounds, method="highs").status == 3:
+        raise InfeasibleError(ENDLESS)
+
+
 def _solve(values, names, limits, mean, risk_aversion, l2, max_assets, settings):
     "Minimise half the risk aversion times the variance, less the mean."
     _check_number("l2", l2, 0.0)
     limits = _fit_limits(limits, names)
     quadratic = values if risk_aversion == 1 else risk_aversion * values
+    if risk_aversion == 0 and not settings and np.isinf(limits.lower).any():
+        _refuse_endless(mean, limits)
     if l2:
         quadratic = quadratic + risk_aversion * l2 * np.eye(len(names))
     _check_number("max_assets", len(names) if max_assets is None else max_assets, 1)
@@ -184,7 +201,7 @@ def mean_variance(
     solved = solve_mean_variance(expected_returns, covariance, limits, **settings)
     return label(solved.weights, names, "weight")
 
-# %% ../../nbs/allocation/mean_variance.ipynb #4dd8f448
+# %% ../../nbs/allocation/mean_variance.ipynb #d5b90876
 def solve_maximum_sharpe(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -206,6 +223,7 @@ def solve_maximum_sharpe(
     quadratic = (aversion := earned / variance) * P
     proof, bounds = certify(quadratic, -excess, limits, weights, aversion * prices)
     if not proof.holds(1e-6):
+        refuse_free_lunch(P, excess, limits)
         raise SolverError(f"maximum Sharpe ratio: the answer is {proof.worst:.2g} off")
     return QuadraticSolution(
         weights, -earned / np.sqrt(variance), proof, aversion * prices, bounds,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['homogeneous_limits', 'refuse_free_lunch', 'ratio_by_program', 'ratio_by_sets', 'maximise_ratio']
 
-# %% ../../nbs/optimize/ratio.ipynb #f92e8978
+# %% ../../nbs/optimize/ratio.ipynb #ddbaf6be
 import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
@@ -13,7 +13,7 @@ from scipy.linalg import lapack
 from ..core.validation import InfeasibleError, SolverError
 from .active_set import grow_set
 from .constraints import Constraints, clashing, infeasible
-from .quadratic import minimise_quadratic, solve_program
+from .quadratic import solve_program
 
 # %% ../../nbs/optimize/ratio.ipynb #df9e9878
 def homogeneous_limits(
@@ -39,17 +39,20 @@ def homogeneous_limits(
     )
     return found, at, side
 
-# %% ../../nbs/optimize/ratio.ipynb #4687cb5a
+# %% ../../nbs/optimize/ratio.ipynb #c6fcb816
 def refuse_free_lunch(
     P: np.ndarray,  # (N, N) covariance per period
     excess: np.ndarray,  # (N,) expected returns less the riskless one
     limits: Constraints,  # on the weights
 ) -> None:  # nothing: it raises or it returns
-    "Refuse moments by which some portfolio without risk earns more than the riskless rate."
-    some = limits.with_row(excess, 1e-6 * excess.max(), np.inf, "excess return > 0")
-    weights = minimise_quadratic(P, None, some).weights
-    if not weights @ P @ weights > 1e-12 * P.diagonal().mean() * (weights @ weights):
-        text = "some portfolio has no risk and earns more than the riskless rate: "
+    "Refuse moments by which some mix of assets without risk earns more than the riskless rate."
+    n, size, unit = len(excess), P.diagonal().mean(), np.abs(excess).max()
+    lifted = 1e-5 * np.eye(n + 1)
+    lifted[:n, :n] += P / size
+    wide = homogeneous_limits(limits)[0].with_row(np.append(excess / unit, 0.0), 1.0, 1.0, "excess = 1")
+    y = solve_program(lifted, np.zeros(n + 1), wide)[0][:n]
+    if not y @ P @ y > 1e-8 * size * (y @ y):
+        text = "some mix of assets has no risk and earns more than the riskless rate: "
         raise InfeasibleError(text + "the Sharpe ratio has no maximum; is the covariance singular?")
 
 # %% ../../nbs/optimize/ratio.ipynb #9443df3b
