@@ -12,15 +12,16 @@ from scipy.linalg.lapack import dposv
 
 from ..core.validation import SolverError
 
-# %% ../../nbs/optimize/active_set.ipynb #2f3cb0e3
+# %% ../../nbs/optimize/active_set.ipynb #9426003b
 def solve_on_set(
     block: np.ndarray,  # (K, K) quadratic term of the free assets
     linear: np.ndarray,  # (K,) their linear term
     now: np.ndarray,  # (K,) their weights now
-    pull: float = 1e-13,  # towards them, as a share of the mean diagonal
+    pull: float = 1e-13,  # towards them, as a share of the diagonal
 ) -> np.ndarray:  # (K,) the best weights of the same sum, of any sign
     "Minimise on a set of assets, the sum of their weights held."
-    size, right, slope = block.diagonal().mean() or 1.0, np.ones((len(now), 2), order="F"), block @ now + linear
+    own, right, slope = block.diagonal(), np.ones((len(now), 2), order="F"), block @ now + linear
+    size = np.where(own > 0, own, own.mean() or 1.0)
     while pull < 1e-6:
         lifted = block.T.copy(order="F")
         lifted.flat[:: len(now) + 1] += pull * size
@@ -124,20 +125,20 @@ def guess_and_solve(
     weights[held] = found
     return weights
 
-# %% ../../nbs/optimize/active_set.ipynb #17aeb7be
+# %% ../../nbs/optimize/active_set.ipynb #5d061139
 def relative_gap(
     P: np.ndarray,  # (N, N) quadratic term
     q: np.ndarray,  # (N,) linear term
     weights: np.ndarray,  # (N,) feasible weights
     budget: float = 1.0,  # what they sum to
-) -> float:  # the gap, relative to the objective or to a hundredth of a typical variance
+) -> float:  # the gap, relative to the objective or a hundredth of the risk without correlation
     "Bound from above how far long-only weights are from the optimum, without units."
     held = weights.nonzero()[0]
     some = weights[held]
     slope = some @ P[held]
     risk, linear = some @ slope[held], q[held] @ some
-    size = max(0.5 * risk + abs(linear), 1e-2 * P.diagonal().mean() * (some @ some))
-    return float((risk + linear - budget * (slope + q).min()) / size) if size > 0 else 0.0
+    size = max(0.5 * risk + abs(linear), 1e-2 * (some**2 @ P.diagonal()[held]), 1e-200)
+    return float(min((risk + linear - budget * (slope + q).min()) / size, 1e99))
 
 
 def minimise_on_simplex(
