@@ -8,17 +8,16 @@ import pandas as pd
 import pytest
 
 import portfolio_ml.core.validation as validation
-from portfolio_ml.core.validation import DataError, InfeasibleError, MissingExtraError, ShapeError, SolverError
+from portfolio_ml.core.validation import DataError, InfeasibleError, MissingExtraError, ShapeError, SolverError, UnboundedError
 from portfolio_ml.optimize.conic import (
     ConicProblem,
-    UnboundedError,
     certificate,
-    cone,
     entropy_cones,
     log_cones,
     norm_cone,
     outside,
     power_cones,
+    read_cone,
     risk_cone,
     solve_conic,
     solve_with_cvxpy,
@@ -66,6 +65,14 @@ def test_units_do_not_matter(scale):
     a = solve_conic(ConicProblem(-mean, (risk_cone(cov, cap),), limits=limits)).weights
     b = solve_conic(ConicProblem(-scale * mean, (risk_cone(cov * scale**2, cap * scale),), limits=limits)).weights
     np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_nothing_is_an_answer_too():
+    "No constraint at all, and an optimum at zero."
+    np.testing.assert_allclose(solve_conic(ConicProblem(np.array([1.0, -2.0]), (), np.eye(2))).weights, [-1, 2], atol=1e-8)
+    cones = (norm_cone(np.eye(2), slope=[0, 0, 1.0]),)
+    found = solve_conic(ConicProblem(np.array([-0.1, 0.2, 1.0]), cones, limits=read_constraints(range(2), min_weight=None, budget=None)))
+    np.testing.assert_allclose(found.weights, 0, atol=1e-6)
 
 
 def test_singular_covariance_has_a_root():
@@ -159,17 +166,17 @@ def test_infeasible_says_why():
 def test_rows_are_checked():
     "Shapes, kinds, numbers."
     with pytest.raises(DataError, match="none of"):
-        cone("circle", [[1.0]], [0.0])
+        read_cone("circle", [[1.0]], [0.0])
     with pytest.raises(ShapeError):
-        cone("zero", [[1.0]], [0.0, 1.0])
+        read_cone("zero", [[1.0]], [0.0, 1.0])
     with pytest.raises(ShapeError, match="threes"):
-        cone("exponential", np.eye(2), np.zeros(2))
+        read_cone("exponential", np.eye(2), np.zeros(2))
     with pytest.raises(DataError, match="finite"):
-        cone("zero", [[np.nan]], [0.0])
+        read_cone("zero", [[np.nan]], [0.0])
     with pytest.raises(DataError, match="finite"):
         solve_conic(ConicProblem(np.array([np.nan])))
     with pytest.raises(DataError, match="exponent"):
-        cone("power", np.eye(3), np.zeros(3), exponent=1.5)
+        read_cone("power", np.eye(3), np.zeros(3), exponent=1.5)
     with pytest.raises(DataError, match="above 1"):
         power_cones([0.0], 1, 1.0)
     with pytest.raises(DataError, match="cap on risk"):

@@ -103,6 +103,7 @@ def output(text, name="stdout"):
 
 ADDED = {  # a cell that is put into the sound chapter, and the rule that it breaks
     "a long exported cell": ("budgets", code("#| exports\nTABLE = [\n" + "    1,\n" * 45 + "]")),
+    "a class that is long by its docstring": ("budgets", code(KLASS.replace("How often.", "How often.\n" + "        And more.\n" * 30))),
     "an error as output": ("executed", code("1 / 0", [{"output_type": "error", "ename": "ZeroDivisionError"}])),
     "a second title": ("title", prose("# Another title")),
     "a solution without an assertion": ("solutions", exercise(4)[1:2] + [code("x = 2"), prose(":::")]),

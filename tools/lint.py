@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
-SUPPORT = ("core/", "backtest/record", "optimize/")  # rooms that hold machinery, with a lighter budget
+SUPPORT = ("core/", "backtest/record", "optimize/", "allocation/clustering")  # rooms that hold machinery, with a lighter budget
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")
 SECTIONS = ("Key takeaways", "Exercises", "Further reading")
@@ -137,11 +137,8 @@ class Cell:
 
     @property
     def lines(self) -> int:
-        "Lines of code; options, empty lines and the docstrings of classes are not counted."
-        classes = [n for n in self.nodes if isinstance(n, ast.ClassDef) and ast.get_docstring(n)]
-        docstrings = sum(n.body[0].end_lineno - n.body[0].lineno for n in classes)
-        spaces = sum(line == "" for n in classes for line in ast.get_docstring(n).splitlines())
-        return sum(1 for line in self.source.splitlines() if line.strip() and not OPTION.match(line)) - docstrings + spaces
+        "Lines of code; options and empty lines are not counted, docstrings are."
+        return sum(1 for line in self.source.splitlines() if line.strip() and not OPTION.match(line))
 
     @property
     def label(self) -> str:

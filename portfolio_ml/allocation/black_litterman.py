@@ -7,9 +7,7 @@ __all__ = ['equilibrium_returns', 'implied_risk_aversion', 'idzorek_omega', 'imp
            'view_loadings', 'black_litterman_weights', 'long_only_weights', 'read_view', 'View', 'Views',
            'BlackLitterman']
 
-# %% ../../nbs/allocation/black_litterman.ipynb #1cb58f3f
-import ast
-import difflib
+# %% ../../nbs/allocation/black_litterman.ipynb #819c9568
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,80 +15,29 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
-from sklearn.base import clone
 
-from ..core.allocator import BaseAllocator, check_window
-from portfolio_ml.core.validation import (
-    ConstantAssetError, DataError, DuplicateAssetError, InfeasibleError, ShapeError, check_values, name_some,
-)
+from ..core.allocator import check_window
+from ..core.moments import MomentAllocator, check_covariance, label, read_vector, window_covariance
+from ..core.validation import DataError, InfeasibleError, ShapeError, name_some
+from ..optimize.constraints import asset_word, read_linear
 
-# %% ../../nbs/allocation/black_litterman.ipynb #5724bf3c
-def _read_covariance(covariance):
-    "Check a covariance matrix; give its values and the names of the assets."
-    framed = isinstance(covariance, pd.DataFrame)
-    values = np.array(covariance, dtype=float)
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-        raise ShapeError(f"covariance: a square matrix is needed, got shape {values.shape}")
-    names = covariance.columns if framed else pd.RangeIndex(len(values))
-    if names.has_duplicates:
-        raise DuplicateAssetError(f"covariance: {name_some(names[names.duplicated()])} more than once in the columns")
-    if framed and not covariance.index.equals(names):
-        raise DataError("covariance: rows and columns must name the same assets in the same order")
-    check_values(values, names, names, "covariance")
-    variance = values.diagonal()
-    if variance.min() <= 0:
-        raise ConstantAssetError(f"covariance: the variance of asset {name_some(names[variance <= 0])} is not positive; leave it out")
-    correlation = values / np.sqrt(np.outer(variance, variance))
-    i, j = np.unravel_index(np.abs(correlation - correlation.T).argmax(), values.shape)
-    if abs(correlation[i, j] - correlation[j, i]) > 1e-8:
-        raise DataError(f"covariance: not symmetric, see assets {names[i]} and {names[j]}")
-    try:
-        np.linalg.cholesky((correlation + correlation.T) / 2 + 1e-8 * np.eye(len(values)))
-    except np.linalg.LinAlgError:
-        low, vectors = np.linalg.eigh(correlation)
-        worst = name_some(names[np.argsort(-np.abs(vectors[:, 0]))[:3]])
-        raise DataError(f"covariance: not positive semidefinite (eigenvalue {low[0]:.3g} of the correlations, mostly {worst})") from None
-    return (values + values.T) / 2, names
-
-# %% ../../nbs/allocation/black_litterman.ipynb #c348c016
-def _read_vector(x, names, what):
-    "Read one finite number an asset, by name where both have names, else in order."
-    x = pd.Series(x, dtype=float) if isinstance(x, Mapping) else x
-    if isinstance(x, pd.Series) and not isinstance(names, pd.RangeIndex):
-        strange, absent = x.index.difference(names, sort=False), names.difference(x.index, sort=False)
-        if len(strange) or len(absent) or x.index.has_duplicates:
-            raise DataError(f"{what}: must name each asset once; absent: {name_some(absent) or 'none'}; unknown: {name_some(strange) or 'none'}")
-        x = x.reindex(names)
-    x = np.array(x, dtype=float)
-    if x.shape != (len(names),):
-        raise ShapeError(f"{what}: expected {len(names)} numbers, one an asset, got shape {x.shape}")
-    check_values(x[None], pd.RangeIndex(1), names, what)
-    return x
-
-
+# %% ../../nbs/allocation/black_litterman.ipynb #4b19ebdf
 def _positive(value, what):
     "Refuse what is not a positive finite number."
     if not (np.ndim(value) == 0 and np.isfinite(value) and value > 0):
         raise DataError(f"{what}: {value!r} is not a positive number")
     return float(value)
 
-
-def _label(values, names, name=None):
-    "Put names on an answer when the question had them."
-    if isinstance(names, pd.RangeIndex):
-        return values
-    return pd.Series(values, names, name=name) if values.ndim == 1 else pd.DataFrame(values, names, names)
-
-# %% ../../nbs/allocation/black_litterman.ipynb #ee474f32
+# %% ../../nbs/allocation/black_litterman.ipynb #9cee5a52
 def equilibrium_returns(
     covariance,  # (N, N) covariance per period; array or frame
     market_weights,  # (N,) share of each asset in the market; in order, or by name
     risk_aversion: float = 2.5,  # of the average investor
 ) -> np.ndarray | pd.Series:  # (N,) excess returns per period
     "Give the excess returns at which the average investor wants to hold the market."
-    sigma, names = _read_covariance(covariance)
-    weights = _read_vector(market_weights, names, "market_weights")
-    return _label(_positive(risk_aversion, "risk_aversion") * sigma @ weights, names, "equilibrium")
+    sigma, _, _, names = check_covariance(covariance)
+    weights = read_vector(market_weights, names, "market_weights", spread=False)
+    return label(_positive(risk_aversion, "risk_aversion") * sigma @ weights, names, "equilibrium")
 
 
 def implied_risk_aversion(
@@ -99,31 +46,37 @@ def implied_risk_aversion(
     risk_premium: float,  # excess return of the market per period
 ) -> float:  # risk aversion of the average investor
     "Give the risk aversion at which the market earns its premium: premium over variance."
-    sigma, names = _read_covariance(covariance)
-    weights = _read_vector(market_weights, names, "market_weights")
+    sigma, _, _, names = check_covariance(covariance)
+    weights = read_vector(market_weights, names, "market_weights", spread=False)
     variance = weights @ sigma @ weights
     if not variance > 1e-14 * np.abs(weights) @ np.abs(sigma) @ np.abs(weights):
         raise DataError("market_weights: a market without risk implies no risk aversion")
     return _positive(risk_premium, "risk_premium") / variance
 
-# %% ../../nbs/allocation/black_litterman.ipynb #cdc9fcb4
+# %% ../../nbs/allocation/black_litterman.ipynb #89e61b00
 def _read_views(P, q, names):
     "Read K view portfolios and their returns."
     if isinstance(P, pd.DataFrame) and not isinstance(names, pd.RangeIndex):
         strange = P.columns.difference(names, sort=False)
         if len(strange) or P.columns.has_duplicates:
-            raise DataError(f"P: must name assets of the covariance, each once; unknown: {name_some(strange) or 'none'}")
+            raise DataError(
+                f"P: must name assets of the covariance, each once; unknown: {name_some(strange) or 'none'}"
+            )
         P = P.reindex(columns=names, fill_value=0.0)
     P = np.atleast_2d(np.array(P, dtype=float))
     P = P.reshape(0, len(names)) if P.size == 0 else P
     if P.ndim != 2 or P.shape[1] != len(names):
-        raise ShapeError(f"P: expected one column for each of {len(names)} assets, got shape {P.shape}")
+        raise ShapeError(
+            f"P: expected one column for each of {len(names)} assets, got shape {P.shape}"
+        )
     q = np.atleast_1d(np.array(q, dtype=float)).ravel()
     if q.shape != (len(P),):
         raise ShapeError(f"q: expected {len(P)} numbers, one a view, got {q.size}")
     bad = ~(np.isfinite(P).all(axis=1) & np.isfinite(q) & P.any(axis=1))
     if bad.any():
-        raise DataError(f"P, q: view number {name_some(np.flatnonzero(bad))} is empty or not finite")
+        raise DataError(
+            f"P, q: view number {name_some(np.flatnonzero(bad))} is empty or not finite"
+        )
     return P, q
 
 
@@ -132,7 +85,7 @@ def _view_variance(sigma, P):
     variance = np.einsum("ki,ij,kj->k", P, sigma, P)
     return np.where(variance > 1e-14 * (np.abs(P) @ np.sqrt(sigma.diagonal())) ** 2, variance, 0.0)
 
-# %% ../../nbs/allocation/black_litterman.ipynb #f1240fc3
+# %% ../../nbs/allocation/black_litterman.ipynb #c9491a97
 def idzorek_omega(
     confidences,  # (K,) from 0 (ignore the view) to 1 (certain); a number for all
     covariance,  # (N, N) covariance per period; array or frame
@@ -140,8 +93,8 @@ def idzorek_omega(
     *,
     tau: float = 0.05,  # uncertainty of the prior mean
 ) -> np.ndarray:  # (K,) variances of the errors of the views; infinite at confidence 0
-    "Give the view variances at which each view moves the mean by its confidence times the full move."
-    sigma, names = _read_covariance(covariance)
+    "Give the variances at which each view moves the mean by its confidence times the full move."
+    sigma, _, _, names = check_covariance(covariance)
     P, _ = _read_views(P, np.zeros(len(np.atleast_2d(P))), names)
     c = np.broadcast_to(np.array(confidences, dtype=float), len(P))
     bad = ~((c >= 0) & (c <= 1))
@@ -167,7 +120,7 @@ def implied_confidence(
         raise DataError("omega: variances cannot be negative or missing")
     return np.where(omega == 0, 1.0, prior / np.where(omega == 0, 1.0, prior + omega))
 
-# %% ../../nbs/allocation/black_litterman.ipynb #3612c76c
+# %% ../../nbs/allocation/black_litterman.ipynb #42b5320b
 def _read_omega(omega, sigma, P, tau):
     "Read the views' error covariance; None for He and Litterman's; give it with the views that count."
     if omega is None:
@@ -175,7 +128,9 @@ def _read_omega(omega, sigma, P, tau):
     omega = np.array(omega, dtype=float)
     omega = np.diag(np.broadcast_to(omega, len(P))) if omega.ndim < 2 else omega
     if omega.shape != (len(P), len(P)):
-        raise ShapeError(f"omega: expected {len(P)} variances or a matrix of that size, got shape {omega.shape}")
+        raise ShapeError(
+            f"omega: expected {len(P)} variances or a matrix of that size, got shape {omega.shape}"
+        )
     held = ~np.isposinf(omega.diagonal())
     inner = omega[np.ix_(held, held)]
     if not np.isfinite(inner).all() or not np.allclose(inner, inner.T, rtol=1e-8, atol=0):
@@ -195,10 +150,12 @@ def _solve_views(A, rhs, size):
     bad = left > 1e-7 * np.max(size / scale, initial=0.0)
     if bad.any():
         which = name_some(np.flatnonzero(bad))
-        raise InfeasibleError(f"views number {which} are certain and contradict one another or the prior; lower a confidence")
+        raise InfeasibleError(
+            f"views number {which} are certain and contradict one another or the prior; lower a confidence"
+        )
     return vectors[:, keep] @ (seen / values[keep, None]) / scale[:, None]
 
-# %% ../../nbs/allocation/black_litterman.ipynb #df4d3f2a
+# %% ../../nbs/allocation/black_litterman.ipynb #b5eec583
 def black_litterman(
     covariance,  # (N, N) covariance per period; array or frame
     equilibrium,  # (N,) prior mean of the excess returns per period; in order, or by name
@@ -209,12 +166,13 @@ def black_litterman(
     omega=None,  # (K,) or (K, K) variance of the views' errors; None: He and Litterman's
 ) -> tuple:  # posterior mean (N,) and covariance (N, N) of the returns, with names if given
     "Combine equilibrium and views into the posterior of the returns: covariance is Sigma + M."
-    sigma, names = _read_covariance(covariance)
-    prior, tau = _read_vector(equilibrium, names, "equilibrium"), _positive(tau, "tau")
+    sigma, _, _, names = check_covariance(covariance)
+    prior = read_vector(equilibrium, names, "equilibrium", spread=False)
+    tau = _positive(tau, "tau")
     P, q = _read_views(P, q, names)
     omega, held = _read_omega(omega, sigma, P, tau)
     mean, cov = _posterior(sigma, prior, P[held], q[held], omega, tau)
-    return _label(mean, names, "mean"), _label(cov, names)
+    return label(mean, names, "mean"), label(cov, names)
 
 
 def _posterior(sigma, prior, P, q, omega, tau):
@@ -225,7 +183,7 @@ def _posterior(sigma, prior, P, q, omega, tau):
     cov = (1 + tau) * sigma - side @ pull[:, 1:]
     return prior + side @ pull[:, 0], (cov + cov.T) / 2
 
-# %% ../../nbs/allocation/black_litterman.ipynb #9b52397b
+# %% ../../nbs/allocation/black_litterman.ipynb #44b85dcb
 def view_loadings(
     covariance,  # (N, N) covariance per period; array or frame
     market_weights,  # (N,) share of each asset in the market; in order, or by name
@@ -238,8 +196,8 @@ def view_loadings(
     uncertainty: bool = True,  # True: maximise with Sigma + M; False: with Sigma
 ) -> np.ndarray:  # (K,) how much of each view portfolio is held
     "Give the amount of each view portfolio that the best portfolio adds to the market."
-    sigma, names = _read_covariance(covariance)
-    weights = _read_vector(market_weights, names, "market_weights")
+    sigma, _, _, names = check_covariance(covariance)
+    weights = read_vector(market_weights, names, "market_weights", spread=False)
     delta, tau = _positive(risk_aversion, "risk_aversion"), _positive(tau, "tau")
     P, q = _read_views(P, q, names)
     omega, held = _read_omega(omega, sigma, P, tau)
@@ -255,7 +213,7 @@ def _loadings(sigma, market, P, q, omega, share):
     gap, size = q - rows @ market / share, np.abs(q) + np.abs(P) @ np.abs(sigma @ market)
     return _solve_views(omega + rows @ P.T / share, gap[:, None], size)[:, 0]
 
-# %% ../../nbs/allocation/black_litterman.ipynb #c3d6033d
+# %% ../../nbs/allocation/black_litterman.ipynb #85fb2734
 def black_litterman_weights(
     covariance,  # (N, N) covariance per period; array or frame
     market_weights,  # (N,) share of each asset in the market; in order, or by name
@@ -265,11 +223,11 @@ def black_litterman_weights(
 ) -> np.ndarray | pd.Series:  # (N,) weights; what is missing to 1 is cash
     "Give the unconstrained best portfolio: the market and some of each view portfolio."
     loadings = view_loadings(covariance, market_weights, P, q, **settings)
-    sigma, names = _read_covariance(covariance)
+    sigma, _, _, names = check_covariance(covariance)
     tilt = _read_views(P, q, names)[0].T @ loadings
     share = 1 + settings.get("tau", 0.05) * settings.get("uncertainty", True)
-    weights = (_read_vector(market_weights, names, "market_weights") + tilt) / share
-    return _label(weights, names, "weight")
+    market = read_vector(market_weights, names, "market_weights", spread=False)
+    return label((market + tilt) / share, names, "weight")
 
 
 def long_only_weights(
@@ -278,73 +236,38 @@ def long_only_weights(
     risk_aversion: float = 2.5,  # of the investor
 ) -> np.ndarray | pd.Series:  # (N,) weights, none negative; what is missing to 1 is cash
     "Maximise mean less half the risk aversion times variance, without short sales."
-    sigma, names = _read_covariance(covariance)
-    volatility = np.sqrt(sigma.diagonal())
+    _, volatility, correlation, names = check_covariance(covariance)
     delta = _positive(risk_aversion, "risk_aversion")
-    reward = _read_vector(mean, names, "mean") / volatility / delta
-    values, vectors = np.linalg.eigh(sigma / np.outer(volatility, volatility))
+    reward = read_vector(mean, names, "mean", spread=False) / volatility / delta
+    values, vectors = np.linalg.eigh(correlation)
     keep = values > 1e-12 * values[-1]
     seen = vectors[:, keep].T @ reward
     if np.abs(reward - vectors[:, keep] @ seen).max() > 1e-6 * np.abs(reward).max():
         raise InfeasibleError("mean: promises a return without risk; no best portfolio exists")
     root = np.sqrt(values[keep])
     scaled, _ = nnls(root[:, None] * vectors[:, keep].T, seen / root)
-    return _label(scaled / volatility, names, "weight")
+    return label(scaled / volatility, names, "weight")
 
-# %% ../../nbs/allocation/black_litterman.ipynb #6b9c4161
-def _linear(node, n):
-    "Evaluate an expression into n coefficients and a constant."
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return np.r_[np.zeros(n), node.value]
-    if isinstance(node, ast.Name):
-        return np.eye(n + 1)[int(node.id[2:-1])]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        return _linear(node.operand, n) * (-1 if isinstance(node.op, ast.USub) else 1)
-    if isinstance(node, ast.BinOp):
-        a, b = _linear(node.left, n), _linear(node.right, n)
-        if isinstance(node.op, ast.Add | ast.Sub):
-            return a + b if isinstance(node.op, ast.Add) else a - b
-        if isinstance(node.op, ast.Mult) and not (a[:-1].any() and b[:-1].any()):
-            return a[-1] * b if b[:-1].any() else a * b[-1]
-        if isinstance(node.op, ast.Div) and not b[:-1].any() and b[-1]:
-            return a / b[-1]
-    raise SyntaxError("not linear")
-
-
-def _asset_word(asset):
-    "Name an asset as a view does: columns without names are x0, x1 and so on."
-    return f"x{asset}" if isinstance(asset, int | np.integer) else str(asset)
-
-# %% ../../nbs/allocation/black_litterman.ipynb #e8d8ed07
+# %% ../../nbs/allocation/black_litterman.ipynb #a677038b
 def read_view(
     text: str,  # such as "AAPL - KO == 0.02", "KO == 8%", "(A + B) / 2 == C + 1%"
     assets,  # N names
 ) -> tuple[np.ndarray, float]:  # the view portfolio (N,) and what it is said to return
     "Read a view: a linear equation in the names of the assets."
-    words = [_asset_word(a) for a in assets]
-    place = {w: i for i, w in reversed(list(enumerate(words)))}
-    longest = "|".join(re.escape(w) for w in sorted(place, key=len, reverse=True))
-    plain = re.sub(rf"(?<![\w.])(?:{longest})(?!\w)", lambda m: f"_a{place[m[0]]}_", text)
-    strange = [w for w in re.findall(r"(?<![\w.])[^\W\d]\w*", plain) if w[:2] != "_a"]
-    if strange:
-        near = difflib.get_close_matches(strange[0], words, 1)
-        hint = f"; is it {near[0]}?" if near else f" ({name_some(words)})"
-        raise DataError(f"view {text!r}: no asset is called {strange[0]}{hint}")
-    plain = re.sub(r"(\d)\s*%", r"\1e-2", re.sub(r"(\d)\s+(?=_a\d)", r"\1*", plain))
-    sides = re.split(r"==?", plain)
-    if len(sides) != 2 or re.search(r"[<>!]", plain):
+    words = tuple(asset_word(a) for a in assets)
+    longest = "|".join(re.escape(w) for w in sorted(words, key=len, reverse=True))
+    bare = re.sub(rf"(?<![\w.])(?:{longest})(?!\w)", lambda m: "x" * len(m[0]), text)
+    signs = [m.span() for m in re.finditer(r"==?", bare)]
+    if len(signs) != 1 or re.search(r"[<>!]", bare):
         raise DataError(f"view {text!r}: a view is one equation, such as 'AAPL - KO == 2%'")
-    try:
-        trees = [ast.parse(side.strip(), mode="eval").body for side in sides]
-        left, right = (_linear(tree, len(words)) for tree in trees)
-    except (SyntaxError, ValueError, RecursionError):
-        raise DataError(f"view {text!r}: not a linear equation in the assets' names") from None
+    sides = text[: signs[0][0]], text[signs[0][1] :]
+    (left, low), (right, high) = (read_linear(side, words, "view", text) for side in sides)
     row = left - right
-    if not row[:-1].any() or not np.isfinite(row).all():
+    if not row.any():
         raise DataError(f"view {text!r}: says nothing about any asset")
-    return row[:-1], float(-row[-1])
+    return row, float(high - low)
 
-# %% ../../nbs/allocation/black_litterman.ipynb #0062ff4c
+# %% ../../nbs/allocation/black_litterman.ipynb #8afb7204
 @dataclass(frozen=True)
 class View:
     """One opinion about expected returns, and whose it is.
@@ -378,9 +301,10 @@ class View:
 
     def __str__(self):
         who = f"{self.date or 'undated'} {self.author or 'nobody'}"
-        return f"{who}: {self.text} ({self.confidence:.0%} sure), because {self.reason or 'not said'}"
+        why = f"because {self.reason or 'not said'}"
+        return f"{who}: {self.text} ({self.confidence:.0%} sure), {why}"
 
-# %% ../../nbs/allocation/black_litterman.ipynb #687de0e3
+# %% ../../nbs/allocation/black_litterman.ipynb #6c98b75a
 @dataclass(frozen=True)
 class Views:
     """Opinions on record; adding one gives a new record and leaves the old one as it was.
@@ -401,7 +325,8 @@ class Views:
         given = {"author": author, "date": date, "reason": reason}
         empty = [k for k, v in given.items() if not str(v or "").strip()]
         if empty:
-            raise DataError(f"view {text!r}: {name_some(empty)} missing; it could not be judged later")
+            text = f"view {text!r}: {name_some(empty)} missing"
+            raise DataError(f"{text}; it could not be judged later")
         return Views((*self.items, View(text, confidence, author, date, reason)))
 
     def known_by(self, day):
@@ -421,15 +346,7 @@ class Views:
         columns = ["date", "author", "text", "confidence", "reason"]
         return pd.DataFrame([vars(v) for v in self.items], columns=columns)
 
-# %% ../../nbs/allocation/black_litterman.ipynb #3beff514
-def _window_covariance(estimator, returns):
-    "Estimate the covariance of a window; None: the sample covariance, ddof=1."
-    if estimator is not None:
-        return clone(estimator).fit(returns).covariance_
-    moves = returns - returns.mean(axis=0)
-    return moves.T @ moves / (len(moves) - 1)
-
-
+# %% ../../nbs/allocation/black_litterman.ipynb #fc3a506a
 def _market(weights, names):
     "Lay market weights or capitalisations on the assets at hand, scaled to one."
     if weights is None:
@@ -440,9 +357,10 @@ def _market(weights, names):
         if absent:
             raise DataError(f"market_weights: nothing for {name_some(absent)}")
         weights = weights.reindex(names)
-    weights = _read_vector(np.asarray(weights), names, "market_weights")
+    weights = read_vector(np.asarray(weights), names, "market_weights", spread=False)
     if weights.min() < 0 or not weights.sum() > 0:
-        raise DataError(f"market_weights: negative for {name_some(names[weights < 0]) or 'none'}, sum {weights.sum():g}; a market is held long")
+        text = f"negative for {name_some(names[weights < 0]) or 'none'}, sum {weights.sum():g}"
+        raise DataError(f"market_weights: {text}; a market is held long")
     return weights / weights.sum()
 
 
@@ -452,41 +370,35 @@ def _as_views(views, frame):
     if views is None or isinstance(views, Views):
         return views or Views()
     if isinstance(views, Mapping | pd.Series):
-        views = [f"{_asset_word(k)} == {float(v)!r}" for k, v in views.items()]
+        views = [f"{asset_word(k)} == {float(v)!r}" for k, v in views.items()]
     views = [views] if isinstance(views, str | View) else list(views)
     return Views(tuple(v if isinstance(v, View) else View(str(v)) for v in views))
 
-# %% ../../nbs/allocation/black_litterman.ipynb #7c6f3c39
-class BlackLitterman(BaseAllocator):
+# %% ../../nbs/allocation/black_litterman.ipynb #707db247
+class BlackLitterman(MomentAllocator):
     """Hold the market, tilted towards views as far as they are trusted.
 
     Parameters
     ----------
-    views : Views, View, str, list of these, mapping of absolute views, function of the window, or None
-        Opinions, by the assets' names; columns without names are x0, x1 and so on.
-        Dated ones are used from their date on.
+    views : Views, View, str, list of these, mapping, function of the window, or None
+        Opinions, by the assets' names (without names x0, x1, ...); dated ones from their date on.
     market_weights : mapping, Series or sequence, optional
         Market weights or capitalisations; None for equal weights.
-    risk_aversion : float, default=2.5
-        Of the average investor, and of this one.
-    tau : float, default=0.05
-        Uncertainty of the equilibrium, as a share of the covariance.
+    risk_aversion, tau : float, default=2.5, 0.05
+        Of the average investor and this one; uncertainty of the equilibrium, in covariances.
     view_periods : float, default=1
         Periods of X that a view speaks of: 252 for yearly views on daily returns.
     covariance : estimator, optional
         Anything with `fit` and `covariance_`; None for the sample covariance.
     portfolio : {"long-only", "unconstrained"} or function, default="long-only"
-        Long-only and fully invested; the papers' closed form, the rest in cash;
-        or a function of posterior mean and covariance.
+        The best long one, scaled to one; the closed form; or a function of mean and covariance.
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_assets,)
         The portfolio.
-    mean_, covariance_ : ndarray
-        Posterior of the excess returns, per period.
-    equilibrium_ : ndarray of shape (n_assets,)
-        The prior mean.
+    mean_, covariance_, equilibrium_ : ndarray
+        Posterior of the excess returns, per period; the prior mean.
     views_ : Views
         The opinions that were used.
 
@@ -495,20 +407,11 @@ class BlackLitterman(BaseAllocator):
     He and Litterman (2002), The intuition behind Black-Litterman model portfolios.
     """
 
-    min_obs = 2
-    needs_variation = True
-
-    def __init__(
-        self, views=None, *, market_weights=None, risk_aversion=2.5, tau=0.05,
-        view_periods=1, covariance=None, portfolio="long-only",
-    ):
-        self.views = views
-        self.market_weights = market_weights
-        self.risk_aversion = risk_aversion
-        self.tau = tau
-        self.view_periods = view_periods
-        self.covariance = covariance
-        self.portfolio = portfolio
+    def __init__(self, views=None, *, market_weights=None, risk_aversion=2.5, tau=0.05,
+                 view_periods=1, covariance=None, portfolio="long-only"):
+        self.views, self.view_periods, self.portfolio = views, view_periods, portfolio
+        self.market_weights, self.covariance = market_weights, covariance
+        self.risk_aversion, self.tau = risk_aversion, tau
 
     def fit(self, X, y=None):
         "Set the posterior and `weights_` from simple returns, shape (T, N); `y` is ignored."
@@ -517,25 +420,24 @@ class BlackLitterman(BaseAllocator):
         vars(self).update(_decide(self, pd.DataFrame(values, index, self.asset_names_)))
         return self
 
-    def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
-        "Give the weights, shape (N,), for a window without dates."
-        return _decide(self, pd.DataFrame(returns, columns=names))["weights_"]
-
-# %% ../../nbs/allocation/black_litterman.ipynb #2110ce58
+# %% ../../nbs/allocation/black_litterman.ipynb #db6145bc
 def _decide(settings, frame):
     "Take one decision: the fitted attributes of `BlackLitterman`."
-    names, tau, delta = frame.columns, _positive(settings.tau, "tau"), _positive(settings.risk_aversion, "risk_aversion")
+    names, tau = frame.columns, _positive(settings.tau, "tau")
+    delta = _positive(settings.risk_aversion, "risk_aversion")
     views = _as_views(settings.views, frame)
-    views = views.known_by(frame.index[-1]) if isinstance(frame.index, pd.DatetimeIndex) else views
-    sigma = pd.DataFrame(_window_covariance(settings.covariance, frame.to_numpy()), names, names)
-    sigma, market = _read_covariance(sigma)[0], _market(settings.market_weights, names)
+    if isinstance(frame.index, pd.DatetimeIndex):
+        views = views.known_by(frame.index[-1])
+    sigma = window_covariance(settings.covariance, frame.to_numpy())
+    sigma, market = check_covariance(sigma, names=names)[0], _market(settings.market_weights, names)
     P, q, confidences = views.matrices(names)
     held = confidences > 0
     P, q, c = P[held], q[held] / _positive(settings.view_periods, "view_periods"), confidences[held]
     omega = np.diag(tau * _view_variance(sigma, P) * (1 - c) / c)
     prior = delta * sigma @ market
     mean, cov = _posterior(sigma, prior, P, q, omega, tau)
-    weights = (market + P.T @ _loadings(sigma, market, P, q / delta, omega / tau, 1 + tau)) / (1 + tau)
+    loadings = _loadings(sigma, market, P, q / delta, omega / tau, 1 + tau)
+    weights = (market + P.T @ loadings) / (1 + tau)
     fitted = {"mean_": mean, "covariance_": cov, "equilibrium_": prior, "views_": views}
     return fitted | {"weights_": _portfolio(settings.portfolio, weights, mean, cov, delta, names)}
 
@@ -543,12 +445,15 @@ def _decide(settings, frame):
 def _portfolio(how, weights, mean, cov, delta, names):
     "Turn the posterior into weights as the settings say."
     if callable(how):
-        return _read_vector(how(pd.Series(mean, names), pd.DataFrame(cov, names, names)), names, "portfolio")
+        weights = how(pd.Series(mean, names), pd.DataFrame(cov, names, names))
+        return read_vector(weights, names, "portfolio", spread=False)
     if how not in ("long-only", "unconstrained"):
-        raise DataError(f"portfolio: {how!r} is none of long-only, unconstrained or a function of mean and covariance")
+        known = "long-only, unconstrained or a function of mean and covariance"
+        raise DataError(f"portfolio: {how!r} is none of {known}")
     if how == "unconstrained":
         return weights
     weights = long_only_weights(mean, cov, delta) if weights.min() < 0 else weights
     if not weights.sum() > 0:
-        raise InfeasibleError("no asset has a positive posterior mean, so the best long-only holding is cash; weaken the views")
+        text = "no asset has a positive posterior mean, so the best long-only holding is cash"
+        raise InfeasibleError(f"{text}; weaken the views")
     return weights / weights.sum()

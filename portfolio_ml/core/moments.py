@@ -19,7 +19,7 @@ from portfolio_ml.core.validation import (
     ConstantAssetError, DataError, DuplicateAssetError, MissingDataError, NonFiniteError, ShapeError, check_values, name_some,
 )
 
-# %% ../../nbs/core/moments.ipynb #4e55857c
+# %% ../../nbs/core/moments.ipynb #a7d13257
 def read_vector(
     x,  # a number, one an asset in order or by name, or None
     names: pd.Index,  # N names of the assets
@@ -33,13 +33,14 @@ def read_vector(
         raise DataError(f"{what}: must be given, one number an asset")
     if isinstance(x, Mapping):
         x = pd.Series(x, dtype=float)
-    if isinstance(x, pd.Series) and not (isinstance(names, pd.RangeIndex) and len(x) == len(names)):
+    if isinstance(x, pd.Series):
         strange = x.index.difference(names, sort=False)
         absent = names.difference(x.index, sort=False)
-        if len(strange) or len(absent) or x.index.has_duplicates:
+        if not (len(strange) or len(absent) or x.index.has_duplicates):
+            x = x.reindex(names)
+        elif not isinstance(names, pd.RangeIndex) or len(x) != len(names):
             some = f"absent: {name_some(absent) or 'none'}; unknown: {name_some(strange) or 'none'}"
             raise DataError(f"{what}: must name each asset once; {some}")
-        x = x.reindex(names)
     try:
         values = np.array(none if x is None else x, dtype=float)
     except (TypeError, ValueError):
@@ -56,26 +57,32 @@ def read_vector(
         raise NonFiniteError(f"{what}: infinite for {name_some(names[endless])}")
     return values
 
-# %% ../../nbs/core/moments.ipynb #e8358e2b
+# %% ../../nbs/core/moments.ipynb #8d4ac074
 def label(
     values: np.ndarray,  # (N,), or (N, N)
     names: pd.Index,  # N names of the assets
     name: str | None = None,  # of the Series
 ):  # a Series or DataFrame when the assets have names, else the array
     "Put names on an answer when the question had them."
-    if isinstance(names, pd.RangeIndex):
+    if isinstance(names, pd.RangeIndex) and names.start == 0 and names.step == 1:
         return values
     if values.ndim == 1:
         return pd.Series(values, names, name=name)
     return pd.DataFrame(values, names, names)
 
-# %% ../../nbs/core/moments.ipynb #f040c2f8
+# %% ../../nbs/core/moments.ipynb #cbde91a6
 def read_square(
     covariance,  # (N, N) table, array or frame
     name: str = "covariance",  # what to call it in a message
     names=None,  # N names of the assets; None: the frame's, or numbers
 ) -> tuple[np.ndarray, pd.Index]:  # values; names of the assets, or their numbers
     "Read a square table of finite numbers: values, and the assets' names."
+    try:
+        values = np.asarray(covariance, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: not a table of numbers") from None
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
+        raise ShapeError(f"{name}: expected a square matrix, got shape {values.shape}")
     if isinstance(covariance, pd.DataFrame):
         names = covariance.columns
         if names.has_duplicates:
@@ -84,12 +91,6 @@ def read_square(
         if not covariance.index.equals(names):
             text = "rows and columns do not name the same assets in the same order"
             raise DataError(f"{name}: {text}")
-    try:
-        values = np.asarray(covariance, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"{name}: not a table of numbers") from None
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-        raise ShapeError(f"{name}: expected a square matrix, got shape {values.shape}")
     names = pd.RangeIndex(len(values)) if names is None else pd.Index(names)
     if len(names) != len(values):
         raise ShapeError(f"{name}: {len(values)} assets do not fit {len(names)} names")

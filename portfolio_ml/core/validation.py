@@ -6,8 +6,8 @@
 __all__ = ['PortfolioError', 'DataError', 'ShapeError', 'MissingDataError', 'NonFiniteError', 'ConstantAssetError',
            'SingularCovarianceError', 'DuplicateAssetError', 'DuplicateDateError', 'UnsortedIndexError',
            'InsufficientDataError', 'DataIntegrityError', 'UnknownDatasetError', 'MissingExtraError', 'InfeasibleError',
-           'SolverError', 'LookAheadError', 'name_some', 'check_labels', 'check_values', 'check_variation', 'as_panel',
-           'check_returns', 'require', 'write_atomic', 'track']
+           'UnboundedError', 'SolverError', 'LookAheadError', 'name_some', 'check_labels', 'check_values',
+           'check_variation', 'as_panel', 'check_returns', 'require', 'write_atomic', 'track']
 
 # %% ../../nbs/core/validation.ipynb #d5bc57d6
 import importlib
@@ -76,9 +76,13 @@ class UnknownDatasetError(PortfolioError, KeyError):
 class MissingExtraError(PortfolioError, ImportError):
     "An optional package that is not installed; the message names the extra to install."
 
-# %% ../../nbs/core/validation.ipynb #8f8b9f11
+# %% ../../nbs/core/validation.ipynb #dc5b3c69
 class InfeasibleError(PortfolioError, ValueError):
     "Constraints that no portfolio satisfies."
+
+
+class UnboundedError(PortfolioError, ValueError):
+    "An objective that improves without end within its constraints."
 
 
 class SolverError(PortfolioError, RuntimeError):
