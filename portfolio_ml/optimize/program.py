@@ -461,7 +461,7 @@ def tabulate_prices(
     table.loc[table["price"] <= negligible, ["price", "binds"]] = [0.0, ""]
     return table
 
-# %% ../../nbs/optimize/program.ipynb #9565de1e
+# %% ../../nbs/optimize/program.ipynb #c8f49967
 def explain_weights(
     solution: QuadraticSolution,  # of any program
 ) -> pd.DataFrame:  # one row an asset: its weight, the forces on it, which sum to zero
@@ -477,7 +477,9 @@ def explain_weights(
         table["distances"] = forces[:, defined].sum(axis=1)
     if solution.cap is not None:
         table["cap"] = -solution.cap[2]
-    table["bounds"] = solution.bound_prices
+    noise = 1e-11 * np.abs(solution.risk + solution.reward).max()
+    held_back = np.abs(solution.bound_prices) > noise
+    table["bounds"] = np.where(held_back, solution.bound_prices, 0.0)
     return pd.DataFrame(table, index=solution.limits.names[:n]) + 0.0  # no minus before a zero
 
 # %% ../../nbs/optimize/program.ipynb #f1234a2a
