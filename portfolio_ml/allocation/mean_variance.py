@@ -7,7 +7,7 @@ __all__ = ['quick_covariance', 'solve_minimum_variance', 'minimum_variance', 'so
            'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier', 'keep_parameters', 'QuadraticAllocator',
            'solver_settings', 'MinimumVariance', 'MeanVariance', 'MaximumSharpe']
 
-# %% ../../nbs/allocation/mean_variance.ipynb #d77d7ea7
+# %% ../../nbs/allocation/mean_variance.ipynb #4e448bcf
 from numbers import Real
 import numpy as np
 import pandas as pd
@@ -15,11 +15,11 @@ from scipy.linalg import lapack
 from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_square, read_vector,
 )
-from ..core.validation import DataError, InfeasibleError, SolverError
+from ..core.validation import DataError, SolverError
 from ..optimize.active_set import minimise_on_simplex
 from ..optimize.constraints import Constraints, read_constraints
 from portfolio_ml.optimize.quadratic import (
-    ENDLESS, QuadraticSolution, certify, minimise_quadratic, minimise_with_few,
+    QuadraticSolution, certify, minimise_quadratic, minimise_with_few,
 )
 from ..optimize.ratio import maximise_ratio, refuse_free_lunch
 
@@ -69,25 +69,12 @@ def _is_plain(settings, min_weight, max_weight, groups, constraints):
     asked = settings or max_weight is not None or groups is not None or len(constraints)
     return not asked and np.ndim(min_weight) == 0 and min_weight == 0
 
-# %% ../../nbs/allocation/mean_variance.ipynb #989edf0b
-def _refuse_endless(mean, limits):
-    "Refuse an expected return that rises without end within the limits."
-    from scipy.optimize import linprog
-
-    rows = np.vstack([limits.matrix, -limits.matrix])
-    ends = np.r_[limits.high, -limits.low]
-    use, bounds = np.isfinite(ends), np.c_[limits.lower, limits.upper]
-    if linprog(-mean, rows[use], ends[use], bounds=bounds, method="highs").status == 3:
-        raise InfeasibleError(ENDLESS)
-
-
+# %% ../../nbs/allocation/mean_variance.ipynb #6838a786
 def _solve(values, names, limits, mean, risk_aversion, l2, max_assets, settings):
     "Minimise half the risk aversion times the variance, less the mean."
     _check_number("l2", l2, 0.0)
     limits = _fit_limits(limits, names)
     quadratic = values if risk_aversion == 1 else risk_aversion * values
-    if risk_aversion == 0 and not settings and np.isinf(limits.lower).any():
-        _refuse_endless(mean, limits)
     if l2:
         quadratic = quadratic + risk_aversion * l2 * np.eye(len(names))
     _check_number("max_assets", len(names) if max_assets is None else max_assets, 1)
@@ -130,19 +117,7 @@ def minimum_variance(
     solved = _solve(values, names, read_constraints(names, **limits), none, 1.0, l2, most, settings)
     return label(solved.weights, names, "weight")
 
-# %% ../../nbs/allocation/mean_variance.ipynb #526a6389
-def _least_if_tight(values, names, limits, target_risk, settings):
-    "Give the portfolio of least variance if a target risk leaves room for no other, else None."
-    kept = {k: v for k, v in settings.items() if k not in ("costs", "l1")}
-    none = np.zeros(len(names))
-    solved = _solve(values, names, limits, none, 1.0, 0.0, None, kept)
-    least = np.sqrt(solved.weights @ values @ solved.weights)
-    if target_risk < least * (1 - 1e-9):
-        text = f"no portfolio within the constraints has a risk of at most {target_risk:g}"
-        raise InfeasibleError(f"{text}; the least is {least:.6g}")
-    return solved if target_risk <= least * (1 + 1e-9) else None
-
-
+# %% ../../nbs/allocation/mean_variance.ipynb #8aae127c
 def solve_mean_variance(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -169,8 +144,6 @@ def solve_mean_variance(
         limits, aversion, mean = limits.with_row(mean, target_return, np.inf, text), 1.0, 0 * mean
     if target_risk is not None:
         _check_number("target_risk", target_risk, 0.0)
-        if least := _least_if_tight(values, names, limits, target_risk, settings):
-            return least
         settings, aversion = settings | {"cap": (values, 0 * mean, target_risk)}, 0.0
     return _solve(values, names, limits, mean, aversion, l2, max_assets, settings)
 
@@ -201,7 +174,7 @@ def mean_variance(
     solved = solve_mean_variance(expected_returns, covariance, limits, **settings)
     return label(solved.weights, names, "weight")
 
-# %% ../../nbs/allocation/mean_variance.ipynb #d5b90876
+# %% ../../nbs/allocation/mean_variance.ipynb #484f10ae
 def solve_maximum_sharpe(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -218,8 +191,6 @@ def solve_maximum_sharpe(
     P, limits = values + l2 * np.eye(len(names)) if l2 else values, _fit_limits(limits, names)
     weights, prices, solver, steps = maximise_ratio(P, excess, limits, risk_free)
     earned, variance = excess @ weights, weights @ P @ weights
-    if not variance > 1e-12 * P.diagonal().mean() * (weights @ weights):
-        refuse_free_lunch(P, excess, limits)
     quadratic = (aversion := earned / variance) * P
     proof, bounds = certify(quadratic, -excess, limits, weights, aversion * prices)
     if not proof.holds(1e-6):

@@ -112,7 +112,7 @@ def ratio_by_sets(
             weights[held] = y / y.sum()
     return None
 
-# %% ../../nbs/optimize/ratio.ipynb #bcecac7a
+# %% ../../nbs/optimize/ratio.ipynb #c68a1f72
 def maximise_ratio(
     P: np.ndarray,  # (N, N) covariance, positive semidefinite
     excess: np.ndarray,  # (N,) expected returns less the riskless one
@@ -124,4 +124,8 @@ def maximise_ratio(
         weights = ratio_by_sets(P, excess)
         if weights is not None:
             return weights, np.zeros(1), "growing set", 0
-    return ratio_by_program(P, excess, limits, riskless)
+    found = ratio_by_program(P, excess, limits, riskless)
+    risk, size = found[0] @ P @ found[0], P.diagonal().mean() * (found[0] @ found[0])
+    if not risk > 1e-12 * size:
+        refuse_free_lunch(P, excess, limits)
+    return found
