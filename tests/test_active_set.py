@@ -159,3 +159,14 @@ def test_memory_stays_below_one_more_matrix():
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < P.nbytes / 2 and (weights > 0).sum() < n / 2
+
+
+@pytest.mark.parametrize("n, rows", [(20, 5), (20, 15), (60, 30), (150, 60), (5, 4)])
+def test_fewer_days_than_assets_keep_the_budget(n, rows):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = 0.01 * rng.standard_normal((rows, n)) + 0.01 * rng.standard_normal((rows, 1)) + 0.002
+        P, mean = np.cov(X, rowvar=False), X.mean(axis=0)
+        for q in (np.zeros(n), -mean, -mean / 100):
+            weights, gap, _ = minimise_on_simplex(P, q)
+            assert abs(weights.sum() - 1) < 1e-13 and weights.min() >= 0 and gap < 1e-8

@@ -12,7 +12,7 @@ from scipy.linalg.lapack import dposv
 
 from ..core.validation import SolverError
 
-# %% ../../nbs/optimize/active_set.ipynb #9426003b
+# %% ../../nbs/optimize/active_set.ipynb #873b2640
 def solve_on_set(
     block: np.ndarray,  # (K, K) quadratic term of the free assets
     linear: np.ndarray,  # (K,) their linear term
@@ -29,7 +29,8 @@ def solve_on_set(
         _, solved, failed = dposv(lifted, right, lower=1, overwrite_a=1)
         one, other = solved.T
         if not failed and one.sum() > 0:
-            return now + (one * (other.sum() / one.sum()) - other)
+            step = one * (other.sum() / one.sum()) - other
+            return now + (step - step.mean())  # rounding must not change the sum
         pull *= 1000
     raise SolverError("the quadratic term is not positive semidefinite on the assets held")
 
@@ -55,7 +56,7 @@ def shrink_set(
         if len(held) == 1:
             return held, weights
 
-# %% ../../nbs/optimize/active_set.ipynb #cac8022e
+# %% ../../nbs/optimize/active_set.ipynb #39af1f5f
 def grow_set(
     P: np.ndarray,  # (N, N) quadratic term, positive semidefinite
     q: np.ndarray,  # (N,) linear term
@@ -85,7 +86,7 @@ def grow_set(
             break
         new = new[np.argsort(-short[new], kind="stable")[:many]]
         trial = shrink_set(P, q, np.r_[held, new], np.r_[weights, np.zeros(len(new))])
-    return np.bincount(held, weights, len(q)), step
+    return np.bincount(held, weights * (budget / weights.sum()), len(q)), step
 
 # %% ../../nbs/optimize/active_set.ipynb #ba6c8c1a
 def simplex_gap(
@@ -99,7 +100,7 @@ def simplex_gap(
     slope = weights[held] @ P[held] + q
     return float(weights[held] @ slope[held] - budget * slope.min())
 
-# %% ../../nbs/optimize/active_set.ipynb #af0dde4b
+# %% ../../nbs/optimize/active_set.ipynb #b82a984f
 def guess_and_solve(
     P: np.ndarray,  # (N, N) quadratic term
     q: np.ndarray,  # (N,) linear term
@@ -119,10 +120,10 @@ def guess_and_solve(
         return None
     one, other = solved[:, 0], solved[:, 1]
     found = one * ((budget + other.sum()) / one.sum()) - other
-    if not found.min() > 0 or abs(found.sum() - budget) > 1e-11 * budget:
+    if not found.min() > 0 or abs(found.sum() - budget) > 1e-9 * budget:  # rounding won
         return None
     weights = np.zeros(n)
-    weights[held] = found
+    weights[held] = found * (budget / found.sum())
     return weights
 
 # %% ../../nbs/optimize/active_set.ipynb #bbfd0bd6
@@ -155,7 +156,7 @@ def flip_and_solve(
             return None
     return None
 
-# %% ../../nbs/optimize/active_set.ipynb #f53950d2
+# %% ../../nbs/optimize/active_set.ipynb #19d8f61f
 def relative_gap(
     P: np.ndarray,  # (N, N) quadratic term
     q: np.ndarray,  # (N,) linear term
@@ -184,7 +185,12 @@ def minimise_on_simplex(
         if weights is not None and (gap := relative_gap(P, q, weights, budget)) <= 1e-9:
             return weights, gap, 1
     weights, rounds = grow_set(P, q, budget, start)
-    return weights, relative_gap(P, q, weights, budget), rounds
+    gap = relative_gap(P, q, weights, budget)
+    if gap > 1e-9:  # rounding, with a singular block: once more from here
+        again, more = grow_set(P, q, budget, weights)
+        if (smaller := relative_gap(P, q, again, budget)) < gap:
+            return again, smaller, rounds + more
+    return weights, gap, rounds
 
 # %% ../../nbs/optimize/active_set.ipynb #67df2e99
 def simplex_minimum_variance(
