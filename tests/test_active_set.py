@@ -8,7 +8,13 @@ import pytest
 
 from portfolio_ml.core.validation import SolverError
 from portfolio_ml.optimize.active_set import (
-    exchange_sets, grow_set, guess_and_solve, minimise_on_simplex, relative_gap, simplex_gap, simplex_minimum_variance,
+    exchange_sets,
+    grow_set,
+    guess_and_solve,
+    minimise_on_simplex,
+    relative_gap,
+    simplex_gap,
+    simplex_minimum_variance,
 )
 
 
@@ -69,7 +75,10 @@ def test_gap_bounds_the_distance():
     P, mean = market(40, 200)
     q, rng = -mean / 5, np.random.default_rng(0)
     best = minimise_on_simplex(P, q)[0]
-    value = lambda w: 0.5 * w @ P @ w + q @ w
+
+    def value(w):
+        return 0.5 * w @ P @ w + q @ w
+
     for spread in (1e-6, 1e-3, 1.0):
         w = (1 - spread) * best + spread * rng.dirichlet(np.ones(40))
         assert value(w) - value(best) <= simplex_gap(P, q, w) + 1e-18

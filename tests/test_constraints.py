@@ -6,7 +6,13 @@ import pytest
 
 from portfolio_ml.core.validation import DataError, InfeasibleError, MissingDataError, PortfolioError, ShapeError
 from portfolio_ml.optimize.constraints import (
-    Constraints, clashing, infeasible, read_constraint, read_constraints, read_groups, read_linear,
+    Constraints,
+    clashing,
+    infeasible,
+    read_constraint,
+    read_constraints,
+    read_groups,
+    read_linear,
 )
 
 FOUR = ["AAPL", "MSFT", "KO", "BRK.B"]

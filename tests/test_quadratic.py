@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 
 from portfolio_ml.core.validation import DataError, InfeasibleError, MissingDataError, PortfolioError, ShapeError, SolverError
-from portfolio_ml.optimize import quadratic as room
+from portfolio_ml.optimize import program as room
 from portfolio_ml.optimize.constraints import read_constraints
-from portfolio_ml.optimize.quadratic import (
-    certify, improves_forever, minimise_quadratic, minimise_with_few, names_that_fit, objective_size, polish, solve_program,
-)
+from portfolio_ml.optimize.program import certify, improves_forever, objective_size, polish, solve_program
+from portfolio_ml.optimize.quadratic import minimise_quadratic, minimise_with_few, names_that_fit
 
 NAMES = list("ABCDEFGHIJ")
 
@@ -484,3 +483,10 @@ def test_solve_program_gives_six_things():
     weights, prices, bounds, proof, solver, rounds = solve_program(S, -MU / 3, read_constraints(NAMES))
     assert solver == "growing set" and proof.holds(1e-9) and rounds >= 0
     np.testing.assert_allclose(S @ weights - MU / 3 - prices[0] - bounds, 0, atol=1e-15)
+
+
+def test_names_that_other_rooms_import():
+    from portfolio_ml.optimize import quadratic
+
+    for name in ("Certificate", "QuadraticSolution", "certify", "solve_program", "minimise_quadratic", "minimise_with_few"):
+        assert hasattr(quadratic, name)

@@ -22,6 +22,7 @@ from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
 SUPPORT = ("core/", "backtest/record", "optimize/", "allocation/clustering")  # rooms that hold machinery, with a lighter budget
+FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")
 SECTIONS = ("Key takeaways", "Exercises", "Further reading")
 NETWORK = ("requests", "urllib", "urllib3", "httpx", "aiohttp", "socket", "yfinance", "curl_cffi", "http", "ftplib", "pandas_datareader")
@@ -169,7 +170,7 @@ class Chapter:
         "Which budget holds: a full chapter, a supporting room, front and back matter."
         if self.name in MATTER:
             return "matter"
-        return "support" if self.name.startswith(SUPPORT) else "chapter"
+        return "support" if self.name.startswith(SUPPORT) and self.name not in FULL else "chapter"
 
     @property
     def words(self) -> int:

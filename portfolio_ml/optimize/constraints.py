@@ -231,10 +231,10 @@ def read_constraints(
         raise InfeasibleError(f"the least weight of {name_some(names[crossed])} exceeds the largest one ({lower[i]:g} > {upper[i]:g})")
     return Constraints(names, lower, upper, *read_rows(names, budget, groups, constraints))
 
-# %% ../../nbs/optimize/constraints.ipynb #aa5434f2
+# %% ../../nbs/optimize/constraints.ipynb #69d4153a
 def _limits_of(limits):
     "List every single limit: row, side, value, label, and whether it is a rule, a budget, a bound or a definition."
-    n, eye, out = len(limits.lower), np.eye(len(limits.lower)), []
+    eye, out = np.eye(len(limits.lower)), []
     for row, low, high, label in zip(limits.matrix, limits.low, limits.high, limits.labels):
         kind = "definition" if label.endswith(": definition") else "budget" if label.startswith("weights sum to") else "rule"
         out += [(row, side, value, label, kind) for side, value in ((1, high), (-1, low)) if np.isfinite(value)]
