@@ -69,7 +69,26 @@ def _is_plain(settings, min_weight, max_weight, groups, constraints):
     asked = settings or max_weight is not None or groups is not None or len(constraints)
     return not asked and np.ndim(min_weight) == 0 and min_weight == 0
 
-# %% ../../nbs/allocation/mean_variance.ipynb #6838a786
+# %% ../../nbs/allocation/mean_variance.ipynb #bc57baca
+def _by_equations(P, q, limits):
+    "Solve a program without bounds, all of whose rows are equations; None where that does not apply."
+    n, A = len(q), limits.matrix
+    if np.isfinite([limits.lower, limits.upper]).any() or (limits.low != limits.high).any():
+        return None
+    right = np.zeros((n, len(A) + 1))
+    right[:, 0], right[:, 1:] = -q, A.T
+    solved, failed = lapack.dposv(P, right, lower=1)[1:]
+    if failed:
+        return None
+    free, reach = solved[:, 0], solved[:, 1:]
+    prices = np.linalg.lstsq(A @ reach, limits.low - A @ free)[0]
+    weights = free + reach @ prices
+    proof, bounds = certify(P, q, limits, weights, prices)
+    value = 0.5 * weights @ P @ weights + q @ weights
+    parts = prices, bounds, P @ weights, q, limits, "equations", 1, weights
+    return QuadraticSolution(weights, float(value), proof, *parts) if proof.holds(1e-9) else None
+
+
 def _solve(values, names, limits, mean, risk_aversion, l2, max_assets, settings):
     "Minimise half the risk aversion times the variance, less the mean."
     _check_number("l2", l2, 0.0)
@@ -80,7 +99,8 @@ def _solve(values, names, limits, mean, risk_aversion, l2, max_assets, settings)
     _check_number("max_assets", len(names) if max_assets is None else max_assets, 1)
     if max_assets is not None and max_assets < len(names):
         return minimise_with_few(quadratic, -mean, limits, max_assets, **settings)[0]
-    return minimise_quadratic(quadratic, -mean, limits, **settings)
+    exact = None if settings else _by_equations(quadratic, -mean, limits)
+    return exact or minimise_quadratic(quadratic, -mean, limits, **settings)
 
 
 def solve_minimum_variance(
