@@ -10,7 +10,7 @@ from portfolio_ml.core.validation import SolverError
 from portfolio_ml.optimize.active_set import (
     exchange_sets,
     grow_set,
-    guess_and_solve,
+    flip_sets,
     minimise_on_simplex,
     relative_gap,
     simplex_gap,
@@ -138,7 +138,7 @@ def test_order_does_not_matter():
 
 
 def test_guess_gives_up_instead_of_guessing_wrong():
-    assert guess_and_solve(np.ones((5, 5)), np.zeros(5)) is None
+    assert flip_sets(np.ones((5, 5)), np.zeros(5)) is None
 
 
 def test_not_semidefinite_is_an_error():

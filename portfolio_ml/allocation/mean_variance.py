@@ -7,7 +7,7 @@ __all__ = ['quick_covariance', 'solve_minimum_variance', 'minimum_variance', 'so
            'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier', 'keep_parameters', 'QuadraticAllocator',
            'solver_settings', 'MinimumVariance', 'MeanVariance', 'MaximumSharpe']
 
-# %% ../../nbs/allocation/mean_variance.ipynb #4e448bcf
+# %% ../../nbs/allocation/mean_variance.ipynb #89aa6d4e
 from numbers import Real
 import numpy as np
 import pandas as pd
@@ -16,14 +16,14 @@ from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_square, read_vector,
 )
 from ..core.validation import DataError, SolverError
-from ..optimize.active_set import minimise_on_simplex
+from ..optimize.active_set import flip_sets, minimise_on_simplex
 from ..optimize.constraints import Constraints, read_constraints
 from portfolio_ml.optimize.quadratic import (
     QuadraticSolution, certify, minimise_quadratic, minimise_with_few,
 )
 from ..optimize.ratio import maximise_ratio, refuse_free_lunch
 
-# %% ../../nbs/allocation/mean_variance.ipynb #78568be0
+# %% ../../nbs/allocation/mean_variance.ipynb #3a61154c
 def quick_covariance(
     covariance,  # (N, N) covariance per period; array or frame
     names=None,  # N names of the assets; None: the frame's, or numbers
@@ -62,12 +62,6 @@ def _fit_limits(limits, names):
     if not (plain or limits.names.equals(names)):
         raise DataError("limits: their assets are not those of the covariance, in its order")
     return limits
-
-
-def _is_plain(settings, min_weight, max_weight, groups, constraints):
-    "Tell whether long-only and fully invested is all that is asked."
-    asked = settings or max_weight is not None or groups is not None or len(constraints)
-    return not asked and np.ndim(min_weight) == 0 and min_weight == 0
 
 # %% ../../nbs/allocation/mean_variance.ipynb #bc57baca
 def _by_equations(P, q, limits):
@@ -115,7 +109,22 @@ def solve_minimum_variance(
     values, names = quick_covariance(covariance)
     return _solve(values, names, limits, np.zeros(len(names)), 1.0, l2, max_assets, settings)
 
-# %% ../../nbs/allocation/mean_variance.ipynb #fdd1bc25
+# %% ../../nbs/allocation/mean_variance.ipynb #554679b8
+def _prove_both(values, none):
+    "Prove weights and matrix at once, up to 128 assets: beginning with all of them factors the whole matrix."
+    if len(values) > 128 or not (values == values.T).all():
+        return None
+    return flip_sets(values, none, 1.0, none == 0)
+
+
+def _is_plain(settings, min_weight, max_weight, groups, constraints):
+    "Tell whether long-only and fully invested is all that is asked."
+    if settings or groups is not None or (constraints is not None and len(constraints)):
+        return False
+    capped = max_weight is not None and (not isinstance(max_weight, Real) or not max_weight >= 1)
+    return not capped and min_weight is not None and np.ndim(min_weight) == 0 and min_weight == 0
+
+
 def minimum_variance(
     covariance,  # (N, N) covariance per period; array or frame
     *,
@@ -126,12 +135,15 @@ def minimum_variance(
     **settings,  # l1, l2, previous, max_turnover, max_leverage, max_assets, cap
 ) -> np.ndarray | pd.Series:  # (N,) weights, which sum to one
     "Find the portfolio of least variance."
-    values, names = quick_covariance(covariance)
+    values, names = read_square(covariance)
     asked, none = (min_weight, max_weight, groups, constraints), np.zeros(len(names))
-    if _is_plain(settings, *asked):
-        weights, gap, _ = minimise_on_simplex(values, none)
-        if gap <= 1e-9:
-            return label(weights, names, "weight")
+    plain = _is_plain(settings, *asked)
+    found = _prove_both(values, none) if plain else None
+    if found is None:
+        values = quick_covariance(covariance)[0]
+        found = minimise_on_simplex(values, none) if plain else None
+    if found is not None and found[1] <= 1e-9:
+        return label(found[0], names, "weight")
     limits = dict(zip(("min_weight", "max_weight", "groups", "constraints"), asked))
     l2, most = settings.pop("l2", 0.0), settings.pop("max_assets", None)
     solved = _solve(values, names, read_constraints(names, **limits), none, 1.0, l2, most, settings)
@@ -167,7 +179,7 @@ def solve_mean_variance(
         settings, aversion = settings | {"cap": (values, 0 * mean, target_risk)}, 0.0
     return _solve(values, names, limits, mean, aversion, l2, max_assets, settings)
 
-# %% ../../nbs/allocation/mean_variance.ipynb #586b57e8
+# %% ../../nbs/allocation/mean_variance.ipynb #9cd08198
 def mean_variance(
     expected_returns,  # (N,) expected returns per period; in order, or by name
     covariance,  # (N, N) covariance per period; array or frame
@@ -180,10 +192,10 @@ def mean_variance(
     **settings,  # target_return or target_risk, l1, l2, previous, ...: as in `solve_mean_variance`
 ) -> np.ndarray | pd.Series:  # (N,) weights, which sum to one
     "Find the best portfolio by risk aversion, by target return or by target risk."
-    asked, names = (min_weight, max_weight, groups, constraints), read_square(covariance)[1]
+    asked = (min_weight, max_weight, groups, constraints)
+    values, names = quick_covariance(covariance)
     _check_number("risk_aversion", risk_aversion, 0.0)
     if risk_aversion > 0 and _is_plain(settings, *asked):
-        values = quick_covariance(covariance)[0]
         mean = read_vector(expected_returns, names, "expected_returns")
         weights, gap, _ = minimise_on_simplex(values, mean / -risk_aversion)
         if gap <= 1e-9:

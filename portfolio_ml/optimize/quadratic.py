@@ -87,7 +87,7 @@ def _refuse_cap(solved, limits, most, reached, what):
     error.clash, error.relaxation = (text, *which), ((text, 1, most, reached - most),)
     return error
 
-# %% ../../nbs/optimize/quadratic.ipynb #71b3db6b
+# %% ../../nbs/optimize/quadratic.ipynb #903c6863
 def _minimise_capped(quadratic, linear, program, cap, tolerance):
     "Price the cap: find the multiplier at which it is met exactly, each try a quadratic program."
     (P, q, limits), (covariance, center, most, what) = program, cap
@@ -105,8 +105,9 @@ def _minimise_capped(quadratic, linear, program, cap, tolerance):
     if aim > most + 2e-8 * max(most, scale):
         raise _refuse_cap(solved, limits, most, risk_of(solved), what)
     away = solved[0][: len(center)] - center
+    # of the tilted objective, which may be a billion times the plain one; below 1e-13 its gap is rounding
     tilted = objective_size(*_tilt(program, price, covariance, center)[:2], solved[0])
-    gap = solved[3].gap * tilted + 0.5 * price * abs(aim**2 - risk_of(solved) ** 2)
+    gap = max(solved[3].gap - 1e-13, 0.0) * tilted + 0.5 * price * abs(aim**2 - risk_of(solved) ** 2)
     over = (risk_of(solved) - most) / (scale or 1.0)
     gap = gap / objective_size(P, q, solved[0])
     proof = replace(solved[3], primal=max(solved[3].primal, over), gap=gap)
@@ -190,7 +191,7 @@ def names_that_fit(
         raise InfeasibleError(text)
     return np.flatnonzero(found.x[v:] > 0.5)
 
-# %% ../../nbs/optimize/quadratic.ipynb #36ca63ac
+# %% ../../nbs/optimize/quadratic.ipynb #756f120c
 def minimise_with_few(
     quadratic: np.ndarray,  # (N, N) positive semidefinite
     linear: np.ndarray | None,  # (N,)
@@ -198,7 +199,7 @@ def minimise_with_few(
     most: int,  # largest number of assets held
     **settings,  # as in `minimise_quadratic`
 ) -> tuple[QuadraticSolution, float]:  # the best found, and a lower bound of the objective of any
-    "Hold few names: drop the smallest holdings by steps, then swap as long as it helps."
+    "Hold few names: drop by steps those that would be missed least, then swap as long as it helps."
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
         raise DataError(f"max_assets: {most!r} is not a positive whole number")
     relaxed = minimise_quadratic(quadratic, linear, limits, **settings)
@@ -213,12 +214,12 @@ def minimise_with_few(
 
 
 def _drop_smallest(quadratic, linear, limits, best, most, settings):
-    "Drop a fifth of the names at a time, the smallest holdings, until few enough are held."
+    "Drop the name missed least, or a fifth of many at a time, until few enough are held."
     held, must = _names_held(best), (limits.lower > 0) | (limits.upper < 0)
     while len(held) > most:
-        wanted = np.abs(best.weights) + np.where(must, np.inf, 0.0)
-        stay = max(most, int(0.8 * len(held)))
-        held = held[np.argsort(-wanted[held], kind="stable")[:stay]]
+        wanted = _loss_without(quadratic, best.weights, held) + np.where(must[held], np.inf, 0.0)
+        stay = max(most, len(held) - max(1, len(held) // 5 if len(held) > 40 else 1))
+        held = held[np.argsort(-wanted, kind="stable")[:stay]]
         best = _on_few(quadratic, linear, limits, held, settings)
         held = held if len(held) == most else _names_held(best)
     return held, best
@@ -237,10 +238,17 @@ def _start_anew(quadratic, linear, limits, relaxed, most, settings):
         text = f"of the sets of at most {most} assets that were tried none meets all constraints"
         raise InfeasibleError(f"{text}; the last: {e}") from e
 
-# %% ../../nbs/optimize/quadratic.ipynb #f96796ab
+# %% ../../nbs/optimize/quadratic.ipynb #f2efe260
 def _names_held(solution):
     "List the positions of the assets with a weight."
     return np.flatnonzero(np.abs(solution.weights) > 1e-9 * np.abs(solution.weights).max())
+
+
+def _loss_without(quadratic, weights, held):
+    "Tell what each asset's absence would cost if the others could move freely: w^2 / 2 over the inverse's diagonal."
+    block = np.asarray(quadratic)[np.ix_(held, held)]
+    lift = 1e-8 * np.diag(block.diagonal() + 1e-8 * block.diagonal().mean())
+    return weights[held] ** 2 / np.linalg.inv(block + lift).diagonal() if len(held) else np.zeros(0)
 
 
 def _on_few(quadratic, linear, limits, held, settings):
@@ -253,16 +261,18 @@ def _on_few(quadratic, linear, limits, held, settings):
     return minimise_quadratic(quadratic, linear, some, **settings)
 
 
-def _swap(quadratic, linear, limits, held, best, most, settings, tries=4):
+def _swap(quadratic, linear, limits, held, best, most, settings):
     "Exchange one name for another, or take one more, as long as that helps."
     must, improved = np.flatnonzero((limits.lower > 0) | (limits.upper < 0)), True
     while improved:
         improved, slope = False, best.bound_prices
+        tries = 12 if len(slope) <= 60 else 5
         outside, leaving = np.setdiff1d(np.arange(len(slope)), held), np.setdiff1d(held, must)
         buy = np.where(limits.upper > 0, -slope, -np.inf)
         sell = np.where(limits.lower < 0, slope, -np.inf)
         entering = outside[np.argsort(-np.maximum(buy, sell)[outside], kind="stable")[:tries]]
-        leaving = leaving[np.argsort(np.abs(best.weights[leaving]), kind="stable")[:tries]]
+        loss = _loss_without(quadratic, best.weights, leaving)
+        leaving = leaving[np.argsort(loss, kind="stable")[:tries]]
         for new, old in ((i, j) for i in entering for j in ([-1] if len(held) < most else leaving)):
             try:
                 trial_set = np.append(held[held != old], new)
