@@ -26,6 +26,8 @@ class Case:
         The largest distance that counts as the same answer.
     target : float, optional
         The least ratio that we stand for.
+    rounds : int, optional
+        At most so many timed rounds, for work of minutes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Case:
     distance: Callable | None = None
     tolerance: float = 1e-10
     target: float | None = None
+    rounds: int | None = None
 
 
 def once(work: Callable) -> tuple[float, object]:
@@ -46,6 +49,7 @@ def once(work: Callable) -> tuple[float, object]:
 
 def measure(case: Case, rounds: int) -> dict:
     "Run both sides in turn, after one warm-up, and give medians and the median of the ratios of neighbours."
+    rounds = min(rounds, case.rounds or rounds)
     _, ours = once(case.ours)
     row = {"case": case.name, "peer": case.peer_name}
     if case.peer is None:
