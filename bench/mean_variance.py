@@ -67,8 +67,7 @@ def cases() -> list[Case]:
     rows = []
     for n, target in SIZES.items():
         _, mean, covariance = market(n)
-        many = 1 if n == 500 else 10  # a call of a tenth of a millisecond is timed ten at once, on both sides
-        often = "" if many == 1 else ", ten times"
+        many, often = 10, ", ten times"  # a call of a tenth of a millisecond is timed ten at once, on both sides
         least = lambda c=covariance, k=many: [minimum_variance(c) for _ in range(k)][-1]  # noqa: E731
         best = lambda m=mean, c=covariance, k=many: [mean_variance(m, c, risk_aversion=AVERSION) for _ in range(k)][-1]  # noqa: E731
         sharpe = lambda m=mean, c=covariance, k=many: [maximum_sharpe(m, c) for _ in range(k)][-1]  # noqa: E731
