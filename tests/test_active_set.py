@@ -9,8 +9,8 @@ import pytest
 from portfolio_ml.core.validation import SolverError
 from portfolio_ml.optimize.active_set import (
     exchange_sets,
-    grow_set,
     flip_sets,
+    grow_set,
     minimise_on_simplex,
     relative_gap,
     simplex_gap,
