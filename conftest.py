@@ -17,6 +17,7 @@ if CACHE.parent.is_dir():
 
 OPTION = re.compile(r"^\s*#\s*\|\s*([\w-]+)\s*:?\s*(.*)$")
 LONG_NUMBER = re.compile(r"(\d\.\d{3})\d+")
+CLIP = re.compile(r"\bp[0-9a-f]{10}\b")  # matplotlib names a clipping path by a hash of its last bits
 UNTAGGED_COST = 1.0
 KERNEL_START = 3.0
 
@@ -70,7 +71,10 @@ def pytest_collection_modifyitems(items):
 def sanitize(self, text, plain):
     "Clean an output before it is compared; coordinates of drawings count to a thousandth of a point, beyond which processors differ."
     text = plain(self, text)
-    return LONG_NUMBER.sub(r"\1", text) if isinstance(text, str) and "<svg" in text else text
+    if not isinstance(text, str) or "<svg" not in text:
+        return text
+    names = {name: f"clip{k}" for k, name in enumerate(dict.fromkeys(CLIP.findall(text)))}
+    return LONG_NUMBER.sub(r"\1", CLIP.sub(lambda m: names[m[0]], text))
 
 
 def execute_cell_input(self, cell_input, allow_stdin=None):

@@ -92,3 +92,12 @@ def test_long_texts_are_compared_briefly():
     told = conftest.pytest_assertrepr_compare("==", left, left[:5000] + "b" + left[5001:])
     assert "part at character 5000" in told[0] and len(told) == 3
     assert conftest.pytest_assertrepr_compare("==", "a", "b") is None
+
+
+def test_the_name_of_a_clipping_path_does_not_count():
+    drawing = '<svg><clipPath id="{0}"/><path d="M {1} 20" clip-path="url(#{0})"/><path clip-path="url(#{2})"/></svg>'
+    one, other, swapped = (
+        conftest.sanitize(None, drawing.format(*parts), lambda _, text: text)
+        for parts in (("p56b732dd21", 1, "p1111111111"), ("p5c1ba2ae7a", 1, "p2222222222"), ("p56b732dd21", 1, "p56b732dd21"))
+    )
+    assert one == other != swapped
