@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.harness import Case
+from bench.harness import Case, once
 
 
 def ours() -> dict:
@@ -80,14 +80,11 @@ def cases() -> list[Case]:
 
 def notes() -> list[str]:
     "Say what each of ours takes on its own."
-    from time import perf_counter
-
     from portfolio_ml.backtest.walk_forward import walk_forward
     from portfolio_ml.data.catalog import load_returns
 
     returns, out = load_returns("us20"), []
     for name, allocator in ours().items():
-        start = perf_counter()
-        walk_forward({name: allocator}, returns, rebalance=21)
-        out.append(f"{name} {perf_counter() - start:.2f} s")
+        seconds, _ = once(lambda a=allocator: walk_forward(a, returns, rebalance=21))
+        out.append(f"{name} {seconds:.2f} s")
     return ["Ours one by one: " + ", ".join(out) + "."]

@@ -1,11 +1,10 @@
 "The whole exact frontier, every turning point, beside one single portfolio of the fastest peer; the same factor market, one thread."
 
-import time
 from functools import lru_cache
 
 import numpy as np
 
-from bench.harness import Case
+from bench.harness import Case, best
 
 SIZES = (20, 100, 500)
 
@@ -88,11 +87,6 @@ def notes() -> list[str]:
     for n in (*SIZES, 2000):
         covariance, took = market(n)[1], {}
         for name, work in (("path", lambda n=n: whole(n)), ("cholesky", lambda c=covariance: np.linalg.cholesky(c))):
-            runs = []
-            for _ in range(5):
-                start = time.perf_counter()
-                work()
-                runs.append(time.perf_counter() - start)
-            took[name] = min(runs)
+            took[name] = best(work)
         found.append(f"N={n}: {took['path'] / took['cholesky']:.1f}")
     return ["The whole path, in Cholesky factorisations of the same matrix: " + "; ".join(found) + "."]

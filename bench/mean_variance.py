@@ -1,12 +1,11 @@
 "Minimum variance and mean-variance, given the covariance, beside PyPortfolioOpt and skfolio; two thousand assets beside one Cholesky factorisation."
 
 import inspect
-import time
 from functools import lru_cache
 
 import numpy as np
 
-from bench.harness import Case, peak_memory
+from bench.harness import Case, best, peak_memory
 
 SIZES = {20: 50, 100: 30, 500: 100}
 AVERSION, PEER = 5.0, "PyPortfolioOpt, Clarabel"
@@ -69,14 +68,14 @@ def cases() -> list[Case]:
         _, mean, covariance = market(n)
         many, often = 10, ", ten times"  # a call of a tenth of a millisecond is timed ten at once, on both sides
         least = lambda c=covariance, k=many: [minimum_variance(c) for _ in range(k)][-1]  # noqa: E731
-        best = lambda m=mean, c=covariance, k=many: [mean_variance(m, c, risk_aversion=AVERSION) for _ in range(k)][-1]  # noqa: E731
+        tilted = lambda m=mean, c=covariance, k=many: [mean_variance(m, c, risk_aversion=AVERSION) for _ in range(k)][-1]  # noqa: E731
         sharpe = lambda m=mean, c=covariance, k=many: [maximum_sharpe(m, c) for _ in range(k)][-1]  # noqa: E731
         peer = lambda ask, n=n, k=many, **how: [theirs(n, ask, **how) for _ in range(k)][-1]  # noqa: E731
         utility = lambda peer=peer: peer("max_quadratic_utility", risk_aversion=AVERSION)  # noqa: E731
         apart, apart_best = (lambda a, b, n=n, u=u: compare(n, u, a, b) for u in (False, True))
         rows += [
             Case(f"minimum variance, N={n}{often}", least, lambda peer=peer: peer("min_volatility"), PEER, apart, 1e-3, target),
-            Case(f"mean-variance, N={n}{often}", best, utility, PEER, apart_best, 1e-3, target),
+            Case(f"mean-variance, N={n}{often}", tilted, utility, PEER, apart_best, 1e-3, target),
             Case(f"maximum Sharpe ratio, N={n}{often}", sharpe, lambda peer=peer: peer("max_sharpe", risk_free_rate=0.0), PEER, far, 1e-3),
         ]
         if n < 500:
@@ -88,16 +87,6 @@ def cases() -> list[Case]:
     covariance = market(2000)[2]
     rows.append(Case("minimum variance, N=2000", lambda: minimum_variance(covariance), lambda: np.linalg.cholesky(covariance), "one Cholesky factorisation", lambda a, b: 0.0, 1.0, 1))
     return rows
-
-
-def best(work, rounds: int) -> float:
-    "Give the shortest of several runs, ms."
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return 1e3 * min(seconds)
 
 
 SETUP = "import numpy as np\n" + inspect.getsource(draw) + """

@@ -1,10 +1,9 @@
 "Risk budgeting, maximum diversification and long-only minimum variance, given the covariance, beside skfolio's convex solver (which estimates it first, in less than a hundredth of its time)."
 
-import time
 
 import numpy as np
 
-from bench.harness import Case
+from bench.harness import Case, best
 
 
 def market(n: int) -> np.ndarray:
@@ -43,16 +42,6 @@ def cases() -> list[Case]:
             lambda X=X: MaximumDiversification().fit(X).weights_, "skfolio MaximumDiversification", apart, 1e-3,
         ))
     return found
-
-
-def best(work, rounds: int = 5) -> float:
-    "Give the shortest of several runs, ms."
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return 1e3 * min(seconds)
 
 
 def notes() -> list[str]:

@@ -1,11 +1,10 @@
 "Worst-case mean-variance beside skfolio and cvxpy's cone programme, growth-optimal weights beside Riskfolio-Lib and a cone programme in cvxpy; answers compared by weight."
 
-import time
 
 import numpy as np
 import pandas as pd
 
-from bench.harness import Case
+from bench.harness import Case, once
 
 
 def market(n: int, rows: int = 1000) -> np.ndarray:
@@ -88,9 +87,7 @@ def notes() -> list[str]:
     )
     for work in works:
         work()
-        start = time.perf_counter()
-        work()
-        seconds.append(1e3 * (time.perf_counter() - start))
+        seconds.append(1e3 * once(work)[0])
     return [
         f"Worst case given the covariance, N=100: {seconds[1]:.1f} ms along the exact frontier, which itself takes {seconds[0]:.1f} ms; {seconds[2]:.1f} ms by the cone.",
         f"A resampled frontier of 20 assets, 100 histories of 1,000 rows: {seconds[3]:.0f} ms.",

@@ -8,7 +8,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from portfolio_ml.allocation.frontier import CriticalLine, FrontierPortfolio, critical_line, frontier_curve
 from portfolio_ml.backtest.walk_forward import check_no_lookahead, walk_forward
 from portfolio_ml.core.testing import check_allocator, factor_returns
-from portfolio_ml.core.validation import DataError, InfeasibleError, MissingDataError, NonFiniteError, ShapeError, SolverError
+from portfolio_ml.core.validation import (
+    DataError,
+    InfeasibleError,
+    MissingDataError,
+    NonFiniteError,
+    ShapeError,
+    SolverError,
+    UnboundedError,
+)
 from portfolio_ml.optimize.parametric import swap_gain
 
 COST = 15
@@ -221,7 +229,7 @@ def test_questions_out_of_reach():
     np.testing.assert_allclose(path.at_risk_aversion(0), [0, 1])
     endless = critical_line([0.1, 0.2], np.eye(2), min_weight=None, max_weight=None)
     np.testing.assert_allclose(endless.minimum_risk(5), [-48, 49])
-    with pytest.raises(InfeasibleError, match="no maximum"):
+    with pytest.raises(UnboundedError, match="no maximum"):
         endless.maximum_sharpe(0.2)
     with pytest.raises(InfeasibleError, match="riskless"):
         critical_line([-0.1, -0.2], np.eye(2)).maximum_sharpe()

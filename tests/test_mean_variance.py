@@ -37,6 +37,7 @@ from portfolio_ml.core.validation import (
     NonFiniteError,
     PortfolioError,
     ShapeError,
+    UnboundedError,
 )
 from portfolio_ml.optimize.constraints import read_constraints
 from portfolio_ml.optimize.ratio import homogeneous_limits, ratio_by_program, ratio_by_sets
@@ -260,8 +261,8 @@ REFUSED = {
     "none above cash": (lambda: maximum_sharpe([0.01, 0.02], TWO, risk_free=0.03), InfeasibleError, "riskless 0.03"),
     "zero": (lambda: maximum_sharpe([0.0, 0.0], TWO), InfeasibleError, "riskless"),
     "free lunch": (lambda: maximum_sharpe([0.1, 0.1], [[1, -1], [-1, 1]]), InfeasibleError, "no risk"),
-    "free lunch, short": (lambda: maximum_sharpe([0.2, 0.1], [[1, 1], [1, 1]], min_weight=None), InfeasibleError, "risk|without end"),
-    "endless": (lambda: maximum_sharpe([0.01, -0.05], TWO, min_weight=None), InfeasibleError, "without end"),
+    "free lunch, short": (lambda: maximum_sharpe([0.2, 0.1], [[1, 1], [1, 1]], min_weight=None), UnboundedError, "risk|without end"),
+    "endless": (lambda: maximum_sharpe([0.01, -0.05], TWO, min_weight=None), UnboundedError, "without end"),
     "groups": (lambda: maximum_sharpe([0.1, 0.2], TWO, constraints=["x0 >= 0.7", "x1 >= 0.5"]), InfeasibleError, "clash"),
     "clash": (lambda: minimum_variance(TWO, constraints=["x0 >= 0.7", "x1 >= 0.5"]), InfeasibleError, "clash"),
     "target return": (lambda: mean_variance([0.1, 0.2], TWO, target_return=0.3), InfeasibleError, "expected return >= 0.3"),

@@ -7,7 +7,7 @@ __all__ = ['equilibrium_returns', 'implied_risk_aversion', 'idzorek_omega', 'imp
            'view_loadings', 'black_litterman_weights', 'long_only_weights', 'read_view', 'View', 'Views',
            'BlackLitterman']
 
-# %% ../../nbs/allocation/black_litterman.ipynb #819c9568
+# %% ../../nbs/allocation/black_litterman.ipynb #42d517ce
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from ..core.allocator import check_window
+from ..core.allocator import check_window, keep_parameters
 from ..core.moments import MomentAllocator, check_covariance, label, read_vector, window_covariance
-from ..core.validation import DataError, InfeasibleError, ShapeError, name_some
+from ..core.validation import DataError, InfeasibleError, ShapeError, UnboundedError, name_some
 from ..optimize.constraints import asset_word, read_linear
 
 # %% ../../nbs/allocation/black_litterman.ipynb #4b19ebdf
@@ -213,7 +213,7 @@ def _loadings(sigma, market, P, q, omega, share):
     gap, size = q - rows @ market / share, np.abs(q) + np.abs(P) @ np.abs(sigma @ market)
     return _solve_views(omega + rows @ P.T / share, gap[:, None], size)[:, 0]
 
-# %% ../../nbs/allocation/black_litterman.ipynb #85fb2734
+# %% ../../nbs/allocation/black_litterman.ipynb #12106ec2
 def black_litterman_weights(
     covariance,  # (N, N) covariance per period; array or frame
     market_weights,  # (N,) share of each asset in the market; in order, or by name
@@ -243,7 +243,7 @@ def long_only_weights(
     keep = values > 1e-12 * values[-1]
     seen = vectors[:, keep].T @ reward
     if np.abs(reward - vectors[:, keep] @ seen).max() > 1e-6 * np.abs(reward).max():
-        raise InfeasibleError("mean: promises a return without risk; no best portfolio exists")
+        raise UnboundedError("mean: promises a return without risk; no best portfolio exists")
     root = np.sqrt(values[keep])
     scaled, _ = nnls(root[:, None] * vectors[:, keep].T, seen / root)
     return label(scaled / volatility, names, "weight")
@@ -374,7 +374,7 @@ def _as_views(views, frame):
     views = [views] if isinstance(views, str | View) else list(views)
     return Views(tuple(v if isinstance(v, View) else View(str(v)) for v in views))
 
-# %% ../../nbs/allocation/black_litterman.ipynb #707db247
+# %% ../../nbs/allocation/black_litterman.ipynb #5fc9a404
 class BlackLitterman(MomentAllocator):
     """Hold the market, tilted towards views as far as they are trusted.
 
@@ -409,9 +409,7 @@ class BlackLitterman(MomentAllocator):
 
     def __init__(self, views=None, *, market_weights=None, risk_aversion=2.5, tau=0.05,
                  view_periods=1, covariance=None, portfolio="long-only"):
-        self.views, self.view_periods, self.portfolio = views, view_periods, portfolio
-        self.market_weights, self.covariance = market_weights, covariance
-        self.risk_aversion, self.tau = risk_aversion, tau
+        keep_parameters(self, locals())
 
     def fit(self, X, y=None):
         "Set the posterior and `weights_` from simple returns, shape (T, N); `y` is ignored."

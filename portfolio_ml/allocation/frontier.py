@@ -6,18 +6,19 @@
 __all__ = ['TurningPoints', 'weights_at_return', 'weights_at_risk', 'weights_at_risk_aversion', 'weights_at_maximum_sharpe',
            'summarise_path', 'frontier_curve', 'plot_path', 'CriticalLine', 'critical_line', 'FrontierPortfolio']
 
-# %% ../../nbs/allocation/frontier.ipynb #fa1606c4
+# %% ../../nbs/allocation/frontier.ipynb #9415610e
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ..core.allocator import keep_parameters
 from ..core.moments import MomentAllocator, label
 from ..core.plotting import PALETTE, figure, percent
-from ..core.validation import DataError, InfeasibleError, SolverError, name_some
+from ..core.validation import DataError, InfeasibleError, SolverError, UnboundedError, name_some
 from ..optimize.parametric import parametric_path, read_problem, swap_gain
 
-# %% ../../nbs/allocation/frontier.ipynb #c424a97a
+# %% ../../nbs/allocation/frontier.ipynb #42f4f16a
 @dataclass(frozen=True, eq=False)
 class TurningPoints:
     """The corners of an efficient frontier, from the highest return to the lowest risk.
@@ -30,10 +31,9 @@ class TurningPoints:
         Expected returns and standard deviations per period, of the corners and of the assets.
     lambda_low, lambda_high : ndarray of shape (n_points,)
         The appetites for return between which each corner is optimal; at a kink they differ.
-    certificate : ndarray of shape (n_points,)
-        Relative gain of the best swap of two assets; zero is optimal.
-    direction : ndarray of shape (n_assets,)
-        Change of weights per unit of lambda beyond the first corner; zero where it all ends.
+    certificate, direction : ndarray of shape (n_points,), (n_assets,)
+        Relative gain of the best swap of two assets, zero when optimal; and the change of
+        weights per unit of lambda beyond the first corner, zero where it all ends.
     names : Index of the assets, or None
     """
 
@@ -143,7 +143,7 @@ def weights_at_risk_aversion(
     start = path.lambda_high[k] if k else path.lambda_low[0]
     return _answer(path, path.weights[k] + (lam - start) / steps * change)
 
-# %% ../../nbs/allocation/frontier.ipynb #398ae457
+# %% ../../nbs/allocation/frontier.ipynb #a9616ef4
 def weights_at_maximum_sharpe(
     path: TurningPoints,  # the corners
     risk_free: float = 0.0,  # return of cash per period
@@ -159,7 +159,7 @@ def weights_at_maximum_sharpe(
     riskless = variance[-1] < 1e-14 * (path.asset_risks**2).mean()
     if riskless and excess[-1] > 1e-12 * np.abs(path.asset_returns).max():
         text = "the Sharpe ratio has no maximum; is the covariance singular?"
-        raise InfeasibleError(f"some portfolio has no risk and earns more than cash: {text}")
+        raise UnboundedError(f"some portfolio has no risk and earns more than cash: {text}")
     with np.errstate(invalid="ignore"):
         high = variance - path.lambda_high * excess
     low = variance - path.lambda_low * excess
@@ -168,7 +168,7 @@ def weights_at_maximum_sharpe(
         change, rise, _ = _segment(path, 0)
         if not rises:
             text = f"and has no maximum for a riskless return of {risk_free:g}"
-            raise InfeasibleError(f"the Sharpe ratio rises along the endless line {text}")
+            raise UnboundedError(f"the Sharpe ratio rises along the endless line {text}")
         x = low[0] / (excess[0] - path.lambda_low[0] * rise)
         return _answer(path, path.weights[0] + x * change)
     k = int(below[-1])
@@ -364,7 +364,7 @@ def critical_line(
         raise SolverError(f"{text}; is the covariance all but singular?")
     return best
 
-# %% ../../nbs/allocation/frontier.ipynb #4d6d4e28
+# %% ../../nbs/allocation/frontier.ipynb #d3b75326
 class FrontierPortfolio(MomentAllocator):
     """Hold a portfolio of the exact efficient frontier of the window.
 
@@ -395,9 +395,7 @@ class FrontierPortfolio(MomentAllocator):
 
     def __init__(self, target="minimum_variance", *, level=None, risk_free=0.0,
                  expected_returns=None, covariance=None, min_weight=0.0, max_weight=1.0):
-        self.target, self.level, self.risk_free = target, level, risk_free
-        self.expected_returns, self.covariance = expected_returns, covariance
-        self.min_weight, self.max_weight = min_weight, max_weight
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."

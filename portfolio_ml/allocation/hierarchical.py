@@ -6,7 +6,7 @@
 __all__ = ['hierarchical_risk_parity', 'HierarchicalRiskParity', 'hierarchical_equal_risk', 'HierarchicalEqualRisk',
            'unconstrained_minimum_variance', 'nested_clusters', 'NestedClusters']
 
-# %% ../../nbs/allocation/hierarchical.ipynb #c32b980d
+# %% ../../nbs/allocation/hierarchical.ipynb #5aa05924
 from functools import lru_cache, partial
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from .clustering import cluster_assets, count_clusters, grow_tree, node_sums
+from ..core.allocator import keep_parameters
 from ..core.moments import MomentAllocator, check_covariance, label
 from portfolio_ml.core.validation import (
     DataError, ShapeError, SingularCovarianceError, check_returns, name_some,
@@ -99,7 +100,7 @@ def hierarchical_risk_parity(
     tree = grow_tree(*parts, distance, second_distance, linkage, leaf_order)
     return label(_bisect(tree, *parts[:2], bisection), parts[2], "weight")
 
-# %% ../../nbs/allocation/hierarchical.ipynb #099c02d8
+# %% ../../nbs/allocation/hierarchical.ipynb #7599b073
 class HierarchicalRiskParity(MomentAllocator):
     """Sort assets by correlation and split money down the line, inversely to variance.
 
@@ -130,9 +131,7 @@ class HierarchicalRiskParity(MomentAllocator):
 
     def __init__(self, *, covariance=None, distance="angular", second_distance=True,
                  linkage="single", leaf_order="paper", bisection="halves"):
-        self.covariance, self.bisection = covariance, bisection
-        self.distance, self.second_distance = distance, second_distance
-        self.linkage, self.leaf_order = linkage, leaf_order
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
@@ -184,7 +183,21 @@ def _equal_risk(tree, n_clusters, risk, within, across):
     inside = budget if within == "risk" else member / member.sum(axis=0)
     return inside @ _budget_clusters(tree, nodes, np.maximum(risk(budget), 0), across)
 
-# %% ../../nbs/allocation/hierarchical.ipynb #0855546c
+# %% ../../nbs/allocation/hierarchical.ipynb #4af2d455
+def _equal_risk_weights(
+    parts, values, *, risk_measure, confidence, n_clusters, distance, second_distance, linkage, within, across, max_clusters, random_state,
+):
+    "Give weights from a covariance that has been checked, and returns for the CVaR."
+    for what, value in (("within", within), ("across", across)):
+        if value not in ("risk", "equal"):
+            raise DataError(f"{what}={value!r} is neither risk nor equal")
+    matrix, volatility, correlation, names = parts
+    tree = grow_tree(volatility, correlation, names, distance, second_distance, linkage)
+    k = count_clusters(tree, n_clusters, linkage, max_clusters, random_state)
+    risk = partial(_portfolio_risk, matrix, values, risk_measure, confidence)
+    return _equal_risk(tree, k, risk, within, across)
+
+# %% ../../nbs/allocation/hierarchical.ipynb #e4230ab0
 def hierarchical_equal_risk(
     covariance,  # (N, N) covariance per period: array or frame
     *,
@@ -201,19 +214,14 @@ def hierarchical_equal_risk(
     random_state: int = 0,  # seed of the gap statistic
 ):  # (N,) weights, an array or a Series
     "Compute hierarchical equal risk contribution; with `within` and `across` equal, HCAA."
-    for what, value in (("within", within), ("across", across)):
-        if value not in ("risk", "equal"):
-            raise DataError(f"{what}={value!r} is neither risk nor equal")
-    matrix, volatility, correlation, names = check_covariance(covariance)
-    tree = grow_tree(volatility, correlation, names, distance, second_distance, linkage)
-    k = count_clusters(tree, n_clusters, linkage, max_clusters, random_state)
+    settings = {k: v for k, v in locals().items() if k not in ("covariance", "returns")}
+    parts = check_covariance(covariance)
     values = None if returns is None else check_returns(returns)[0]
-    if values is not None and values.shape[1] != len(names):
-        raise ShapeError(f"returns: {values.shape[1]} columns for {len(names)} assets")
-    risk = partial(_portfolio_risk, matrix, values, risk_measure, confidence)
-    return label(_equal_risk(tree, k, risk, within, across), names, "weight")
+    if values is not None and values.shape[1] != len(parts[-1]):
+        raise ShapeError(f"returns: {values.shape[1]} columns for {len(parts[-1])} assets")
+    return label(_equal_risk_weights(parts, values, **settings), parts[-1], "weight")
 
-# %% ../../nbs/allocation/hierarchical.ipynb #a2d9db08
+# %% ../../nbs/allocation/hierarchical.ipynb #44c77b56
 class HierarchicalEqualRisk(MomentAllocator):
     """Share risk equally down a tree of clusters, and inside each cluster.
 
@@ -245,16 +253,13 @@ class HierarchicalEqualRisk(MomentAllocator):
     def __init__(self, *, risk_measure="variance", confidence=0.95, n_clusters="gap",
                  covariance=None, distance="angular", second_distance=False, linkage="ward",
                  within="risk", across="risk", max_clusters=None, random_state=0):
-        self.risk_measure, self.confidence, self.covariance = risk_measure, confidence, covariance
-        self.n_clusters, self.max_clusters = n_clusters, max_clusters
-        self.distance, self.second_distance, self.linkage = distance, second_distance, linkage
-        self.within, self.across, self.random_state = within, across, random_state
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
         settings = {k: v for k, v in self.get_params(False).items() if k != "covariance"}
-        matrix = pd.DataFrame(self.learn_covariance(returns), names, names)
-        return np.asarray(hierarchical_equal_risk(matrix, returns=returns, **settings))
+        parts = check_covariance(self.learn_covariance(returns), names=names)
+        return _equal_risk_weights(parts, returns, **settings)
 
 # %% ../../nbs/allocation/hierarchical.ipynb #c6fc5759
 def unconstrained_minimum_variance(
@@ -319,7 +324,7 @@ def _nest(inner, outer, returns, covariance, labels):
     clusters = [f"cluster {k}" for k in range(inside.shape[1])]
     return inside @ _ask_inside(outer, returns @ inside, clusters, inside.T @ matrix @ inside)
 
-# %% ../../nbs/allocation/hierarchical.ipynb #cd923858
+# %% ../../nbs/allocation/hierarchical.ipynb #3cd8da3c
 class NestedClusters(MomentAllocator):
     """Allocate inside clusters with one method, and among clusters with the same or another.
 
@@ -350,10 +355,7 @@ class NestedClusters(MomentAllocator):
     def __init__(self, *, inner=None, outer=None, n_clusters="silhouette", method="hierarchical",
                  covariance=None, linkage="ward", distance="angular", second_distance=False,
                  max_clusters=None, random_state=0):
-        self.inner, self.outer, self.covariance = inner, outer, covariance
-        self.n_clusters, self.max_clusters, self.method = n_clusters, max_clusters, method
-        self.distance, self.second_distance, self.linkage = distance, second_distance, linkage
-        self.random_state = random_state
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."

@@ -4,23 +4,23 @@
 
 # %% auto #0
 __all__ = ['quick_covariance', 'solve_minimum_variance', 'minimum_variance', 'solve_mean_variance', 'mean_variance',
-           'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier', 'keep_parameters', 'QuadraticAllocator',
-           'solver_settings', 'MinimumVariance', 'MeanVariance', 'MaximumSharpe']
+           'solve_maximum_sharpe', 'maximum_sharpe', 'efficient_frontier', 'QuadraticAllocator', 'solver_settings',
+           'MinimumVariance', 'MeanVariance', 'MaximumSharpe']
 
-# %% ../../nbs/allocation/mean_variance.ipynb #89aa6d4e
+# %% ../../nbs/allocation/mean_variance.ipynb #021deab7
 from numbers import Real
 import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
+from ..core.allocator import keep_parameters
 from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_square, read_vector,
 )
 from ..core.validation import DataError, SolverError
 from ..optimize.active_set import flip_sets, minimise_on_simplex
 from ..optimize.constraints import Constraints, read_constraints
-from portfolio_ml.optimize.quadratic import (
-    QuadraticSolution, certify, minimise_quadratic, minimise_with_few,
-)
+from ..optimize.program import QuadraticSolution, certify
+from ..optimize.quadratic import minimise_quadratic, minimise_with_few
 from ..optimize.ratio import maximise_ratio, refuse_free_lunch
 
 # %% ../../nbs/allocation/mean_variance.ipynb #3a61154c
@@ -63,14 +63,13 @@ def _fit_limits(limits, names):
         raise DataError("limits: their assets are not those of the covariance, in its order")
     return limits
 
-# %% ../../nbs/allocation/mean_variance.ipynb #bc57baca
+# %% ../../nbs/allocation/mean_variance.ipynb #dcb5c276
 def _by_equations(P, q, limits):
     "Solve a program without bounds, all of whose rows are equations; None where that does not apply."
-    n, A = len(q), limits.matrix
+    A = limits.matrix
     if np.isfinite([limits.lower, limits.upper]).any() or (limits.low != limits.high).any():
         return None
-    right = np.zeros((n, len(A) + 1))
-    right[:, 0], right[:, 1:] = -q, A.T
+    right = np.column_stack([-q, A.T])
     solved, failed = lapack.dposv(P, right, lower=1)[1:]
     if failed:
         return None
@@ -78,9 +77,9 @@ def _by_equations(P, q, limits):
     prices = np.linalg.lstsq(A @ reach, limits.low - A @ free)[0]
     weights = free + reach @ prices
     proof, bounds = certify(P, q, limits, weights, prices)
-    value = 0.5 * weights @ P @ weights + q @ weights
+    value = float(0.5 * weights @ P @ weights + q @ weights)
     parts = prices, bounds, P @ weights, q, limits, "equations", 1, weights
-    return QuadraticSolution(weights, float(value), proof, *parts) if proof.holds(1e-9) else None
+    return QuadraticSolution(weights, value, proof, *parts) if proof.holds(1e-9) else None
 
 
 def _solve(values, names, limits, mean, risk_aversion, l2, max_assets, settings):
@@ -279,16 +278,7 @@ def efficient_frontier(
     columns = pd.DataFrame(found, columns=names)
     return pd.concat([pd.DataFrame({"return": found @ mean, "risk": risks}), columns], axis=1)
 
-# %% ../../nbs/allocation/mean_variance.ipynb #e7778170
-def keep_parameters(
-    estimator,  # whose `__init__` is running
-    given: dict,  # its local variables
-) -> None:  # nothing: it sets the attributes
-    "Keep every parameter of `__init__` under its own name, unchanged, as scikit-learn asks."
-    for name in estimator._get_param_names():
-        setattr(estimator, name, given[name])
-
-
+# %% ../../nbs/allocation/mean_variance.ipynb #907d6864
 class QuadraticAllocator(MomentAllocator):
     "What `MinimumVariance`, `MeanVariance` and `MaximumSharpe` share; `solution_` is the proof."
 

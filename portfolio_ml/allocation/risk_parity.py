@@ -7,7 +7,7 @@ __all__ = ['risk_contributions', 'diversification_ratio', 'RiskBudgets', 'risk_b
            'maximum_diversification', 'MaximumDiversification', 'minimum_torsion', 'bet_shares',
            'effective_number_of_bets', 'risk_table', 'plot_risk_contributions']
 
-# %% ../../nbs/allocation/risk_parity.ipynb #8f2b5c3c
+# %% ../../nbs/allocation/risk_parity.ipynb #b8ebe971
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from ..core.allocator import keep_parameters
 from ..core.moments import MomentAllocator, check_covariance, label, read_vector
 from ..core.validation import DataError, InfeasibleError, SingularCovarianceError, SolverError, name_some
 from ..optimize.active_set import simplex_minimum_variance
@@ -209,7 +210,7 @@ def _solution(columns, residual, steps, names):
     "Label what the solver found."
     return RiskBudgets(*(pd.Series(c, names) for c in columns), residual, steps)
 
-# %% ../../nbs/allocation/risk_parity.ipynb #6adbc3eb
+# %% ../../nbs/allocation/risk_parity.ipynb #40766430
 class RiskBudgeting(MomentAllocator):
     """Hold the long-only portfolio whose risk contributions keep given budgets.
 
@@ -240,9 +241,7 @@ class RiskBudgeting(MomentAllocator):
 
     def __init__(self, budgets=None, *, covariance=None, min_weight=0.0, max_weight=1.0,
                  when_bound="barrier", hedges=True, missing="raise"):
-        self.budgets, self.covariance, self.missing = budgets, covariance, missing
-        self.min_weight, self.max_weight = min_weight, max_weight
-        self.when_bound, self.hedges = when_bound, hedges
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."

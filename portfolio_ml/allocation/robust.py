@@ -8,7 +8,7 @@ __all__ = ['Shrunk', 'bayes_stein', 'james_stein', 'bodnar_okhrin_parolya', 'Jam
            'worst_case_mean_variance', 'WorstCaseMeanVariance', 'kelly_bet', 'merton_share', 'fraction_of_growth',
            'chance_of_falling', 'Kelly']
 
-# %% ../../nbs/allocation/robust.ipynb #5335d11a
+# %% ../../nbs/allocation/robust.ipynb #97e309f8
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from .frontier import CriticalLine, critical_line
 from .mean_variance import mean_variance
-from ..core.allocator import BaseAllocator, check_window
+from ..core.allocator import BaseAllocator, check_window, keep_parameters
 from portfolio_ml.core.moments import (
     MomentAllocator, check_covariance, label, read_vector, window_covariance,
 )
@@ -165,7 +165,7 @@ class JamesStein(_ShrunkMean):
     def _shrink(self, mean, table, n_obs):
         return james_stein(mean, table, n_obs)
 
-# %% ../../nbs/allocation/robust.ipynb #16af6c56
+# %% ../../nbs/allocation/robust.ipynb #056a6a06
 class BayesStein(_ShrunkMean):
     """Estimate expected returns by shrinking to the minimum-variance return, and the covariance with them.
 
@@ -185,8 +185,7 @@ class BayesStein(_ShrunkMean):
     """
 
     def __init__(self, *, covariance=None, correct=True):
-        self.covariance = covariance
-        self.correct = correct
+        keep_parameters(self, locals())
 
     def _shrink(self, mean, table, n_obs):
         return bayes_stein(mean, table, n_obs, correct=self.correct)
@@ -312,7 +311,7 @@ def resampled_frontier(
     risks = np.sqrt(np.maximum(np.einsum("kn,kn->k", weights @ table, weights), 0))
     return ResampledFrontier(levels, weights, spread, weights @ mean, risks, exact)
 
-# %% ../../nbs/allocation/robust.ipynb #faedd9c1
+# %% ../../nbs/allocation/robust.ipynb #144a3d76
 class Resampled(MomentAllocator):
     """Hold a portfolio of the resampled frontier of the window.
 
@@ -337,14 +336,7 @@ class Resampled(MomentAllocator):
 
     def __init__(self, level=0.5, *, match="rank", n_resamples=100, expected_returns=None, covariance=None,
                  min_weight=0.0, max_weight=1.0, random_state=0):
-        self.level = level
-        self.match = match
-        self.n_resamples = n_resamples
-        self.expected_returns = expected_returns
-        self.covariance = covariance
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.random_state = random_state
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
@@ -522,7 +514,7 @@ def worst_case_mean_variance(
             weights = _polish(weights, mean, table, shape, radius, risk_aversion, rules)
     return label(_certified(weights, mean, table, shape, radius, risk_aversion, rules, tolerance), names, "weight")
 
-# %% ../../nbs/allocation/robust.ipynb #f8895e8d
+# %% ../../nbs/allocation/robust.ipynb #e91f2630
 class WorstCaseMeanVariance(MomentAllocator):
     """Maximise the worst expected return that the window does not rule out, less a share of the variance.
 
@@ -549,15 +541,7 @@ class WorstCaseMeanVariance(MomentAllocator):
 
     def __init__(self, risk_aversion=1.0, *, confidence=0.95, shape="covariance", expected_returns=None, covariance=None,
                  min_weight=0.0, max_weight=1.0, groups=None, constraints=()):
-        self.risk_aversion = risk_aversion
-        self.confidence = confidence
-        self.shape = shape
-        self.expected_returns = expected_returns
-        self.covariance = covariance
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.groups = groups
-        self.constraints = constraints
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
@@ -607,7 +591,7 @@ def chance_of_falling(
         raise DataError("to: a share of wealth above 0 and at most 1")
     return np.where(power > 0, to ** np.maximum(power, 0), 1.0)[()]
 
-# %% ../../nbs/allocation/robust.ipynb #ee709be7
+# %% ../../nbs/allocation/robust.ipynb #8db181d6
 class Kelly(BaseAllocator):
     """Hold the portfolio of fastest growth over the window, or a fraction of it with the rest in cash.
 
@@ -633,13 +617,7 @@ class Kelly(BaseAllocator):
     min_obs = 2
 
     def __init__(self, fraction=1.0, *, risk_free=0.0, budget=1.0, min_weight=0.0, max_weight=1.0, groups=None, constraints=()):
-        self.fraction = fraction
-        self.risk_free = risk_free
-        self.budget = budget
-        self.min_weight = min_weight
-        self.max_weight = max_weight
-        self.groups = groups
-        self.constraints = constraints
+        keep_parameters(self, locals())
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."

@@ -396,7 +396,7 @@ def check_benchmark(
     index = panel.index[start:]
     return pd.Series(aligned(benchmark, index, "benchmark"), index, name="benchmark" if name is None else str(name))
 
-# %% ../../nbs/backtest/walk_forward.ipynb #4f843f5c
+# %% ../../nbs/backtest/walk_forward.ipynb #e34f18bf
 def walk_forward(
     allocators,  # name -> object with `fit(X)` and `weights_`, or a function of the window; a list or a single one will do
     returns,  # (T, N) simple returns per period, decimals; NaN where an asset does not trade
@@ -417,8 +417,7 @@ def walk_forward(
     check_how(fallback, n_jobs)
     panel, history = check_walk(returns, window, min_history, lag)
     cash, charge = aligned(risk_free, panel.index, "risk_free"), cost_function(costs, panel.columns)
-    first, cut = history - 1, (window, history)
-    banded = isinstance(rebalance, DriftBand)
+    first, cut, banded = history - 1, (window, history), isinstance(rebalance, DriftBand)
     schedule = rebalance if banded else decision_rows(panel.index, rebalance, first)
     schedule = schedule if banded else schedule[schedule + lag < len(panel) - 1]
     if not banded and not len(schedule):

@@ -6,9 +6,9 @@
 __all__ = ['LIBRARY_CONVENTIONS', 'simple_returns', 'log_returns', 'per_period_rate', 'excess_returns', 'equity_curve',
            'infer_periods_per_year', 'aggregate_returns', 'annualised_return', 'annualised_volatility', 'sharpe_ratio',
            'downside_deviation', 'sortino_ratio', 'drawdowns', 'max_drawdown', 'calmar_ratio', 'drawdown_episodes',
-           'skewness', 'kurtosis', 'cornish_fisher_quantile', 'cornish_fisher_valid', 'value_at_risk', 'cvar', 'beta',
-           'alpha', 'tracking_error', 'information_ratio', 'hit_rate', 'turnover', 'performance_summary',
-           'format_summary', 'as_reported_by']
+           'skewness', 'kurtosis', 'cornish_fisher_quantile', 'cornish_fisher_valid', 'tail_count', 'value_at_risk',
+           'cvar', 'beta', 'alpha', 'tracking_error', 'information_ratio', 'hit_rate', 'turnover',
+           'performance_summary', 'format_summary', 'as_reported_by']
 
 # %% ../../nbs/measure/performance.ipynb #269152a8
 from statistics import NormalDist
@@ -125,7 +125,7 @@ def log_returns(
     values, index, columns = _price_panel(prices, missing)
     return _as_given(np.log(values[1:] / values[:-1]), prices, index[1:], columns)
 
-# %% ../../nbs/measure/performance.ipynb #c24527f1
+# %% ../../nbs/measure/performance.ipynb #1d1fb5ce
 def per_period_rate(
     annual_rate: float | pd.Series,  # rate per year, decimals
     periods_per_year: float = 252,  # compounding periods in a year
@@ -151,6 +151,8 @@ def equity_curve(
 ):  # (T, N) wealth at the end of each period
     "Accumulate returns to wealth."
     values, index, columns = check_returns(returns)
+    if compounded:
+        _refuse_ruin(values, columns)
     if compounded:
         _refuse_ruin(values, columns)
     wealth = np.cumprod(1 + values, axis=0) if compounded else 1 + np.cumsum(values, axis=0)
@@ -297,12 +299,15 @@ def sortino_ratio(
     ratio = _ratio(top, bottom, np.abs(values).max(axis=0))
     return _as_given(ratio * np.sqrt(_periods(periods_per_year, index, annualise)), returns, columns=columns)
 
-# %% ../../nbs/measure/performance.ipynb #22f0792d
+# %% ../../nbs/measure/performance.ipynb #5fb55ed4
 def _drawdowns(
     values: np.ndarray,  # (T, N) simple returns
     compounded: bool,  # False: sums in place of products
+    columns,  # N labels
 ) -> np.ndarray:  # (T, N) distance below the highest wealth so far, zero or negative
     "Measure wealth against its running peak, the starting wealth included."
+    if compounded:
+        _refuse_ruin(values, columns)
     wealth = np.cumprod(1 + values, axis=0) if compounded else 1 + np.cumsum(values, axis=0)
     peak = np.maximum(np.maximum.accumulate(wealth, axis=0), 1.0)
     return wealth / peak - 1 if compounded else wealth - peak
@@ -315,9 +320,7 @@ def drawdowns(
 ):  # (T, N) drawdown at the end of each period, zero or negative
     "Compute the drawdown path: how far wealth stands below its highest value so far."
     values, index, columns = check_returns(returns)
-    if compounded:
-        _refuse_ruin(values, columns)
-    return _as_given(_drawdowns(values, compounded), returns, index, columns)
+    return _as_given(_drawdowns(values, compounded, columns), returns, index, columns)
 
 
 def max_drawdown(
@@ -327,9 +330,7 @@ def max_drawdown(
 ):  # the deepest drawdown, zero or negative
     "Compute the maximum drawdown, a negative number such as -0.26."
     values, _, columns = check_returns(returns)
-    if compounded:
-        _refuse_ruin(values, columns)
-    return _as_given(_drawdowns(values, compounded).min(axis=0), returns, columns=columns)
+    return _as_given(_drawdowns(values, compounded, columns).min(axis=0), returns, columns=columns)
 
 
 def calmar_ratio(
@@ -443,8 +444,8 @@ def _tail_normal(
     tail = 1 + z * skew / 6 + (z**2 - 1) * k / 24 - (2 * z**2 - 1) * skew**2 / 36
     return -location - cornish_fisher_quantile(z, skew, k + 3) * scale, -location + density * tail * scale
 
-# %% ../../nbs/measure/performance.ipynb #8c67ee94
-def _tail_count(
+# %% ../../nbs/measure/performance.ipynb #1a5a8201
+def tail_count(
     confidence: float,  # such as 0.95
     n: int,  # number of scenarios
 ) -> float:  # how many scenarios the tail holds, with its fraction
@@ -466,7 +467,7 @@ def value_at_risk(
     _option(method, ("historical", "gaussian", "cornish_fisher"), "method")
     _option(quantile, ("lower", "upper", "linear"), "quantile")
     values, _, columns = check_returns(returns, min_obs=1 if method == "historical" else 2)
-    count, last = _tail_count(confidence, len(values)), len(values) - 1
+    count, last = tail_count(confidence, len(values)), len(values) - 1
     if method != "historical":
         result = _tail_normal(values, confidence, method, columns, check)[0]
     elif quantile == "linear":
@@ -476,7 +477,7 @@ def value_at_risk(
         result = -np.partition(values, at, axis=0)[at]
     return _as_given(result, returns, columns=columns)
 
-# %% ../../nbs/measure/performance.ipynb #214b956b
+# %% ../../nbs/measure/performance.ipynb #dbb97df7
 def cvar(
     returns,  # (T, N) or (T,) simple returns per period, decimals
     *,
@@ -489,7 +490,7 @@ def cvar(
     _option(method, ("historical", "gaussian", "cornish_fisher"), "method")
     _option(tail, ("exact", "mean"), "tail")
     values, _, columns = check_returns(returns, min_obs=1 if method == "historical" else 2)
-    count = _tail_count(confidence, len(values))
+    count = tail_count(confidence, len(values))
     if method != "historical":
         result = _tail_normal(values, confidence, method, columns, check)[1]
     elif tail == "mean":

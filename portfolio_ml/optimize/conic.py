@@ -448,7 +448,7 @@ def _duals(problem, form, z):
             found.update((text, prices[rows][k : k + 1]) for k, text in enumerate(c.labels))
     return found
 
-# %% ../../nbs/optimize/conic.ipynb #4d86af86
+# %% ../../nbs/optimize/conic.ipynb #393ef1d5
 def solve_conic(
     problem: ConicProblem,  # what to minimise, and under what
     *,
@@ -476,14 +476,16 @@ def solve_conic(
     (primal, dual, gap), x, z = best
     value = form.size * float(0.5 * x @ (form.P @ x) + form.q @ x)
     weights = settle(x[: problem.n_assets], problem.limits, _hair(problem, form, x, z))
+    if problem.limits is not None:
+        weights = label(weights, problem.limits.names, "weight")
     return ConicSolution(weights, x, value, _duals(problem, form, z), primal, dual, gap)
 
-# %% ../../nbs/optimize/conic.ipynb #669b560f
+# %% ../../nbs/optimize/conic.ipynb #a8e5658b
 def settle(
     weights: np.ndarray,  # (N,) weights of an interior point
     limits: Constraints | None,  # what they must obey; None: nothing
     hair=1e-8,  # how close to a bound counts as on it, one or one an asset
-) -> np.ndarray | pd.Series:  # the same on their bounds, a Series when the assets have names
+) -> np.ndarray:  # the same on their bounds
     "Put weights that all but touch a bound on it, and keep the equations."
     if limits is None:
         return weights
@@ -492,9 +494,11 @@ def settle(
     even, free = limits.low == limits.high, ~(low | high)
     if even.any() and free.any():
         rows = limits.matrix[even]
-        on[free] += np.linalg.lstsq(rows[:, free], limits.low[even] - rows @ on, rcond=None)[0]
-    better = limits.violation(on) <= max(limits.violation(weights), 1e-11)
-    return label(on if better else weights, limits.names, "weight")
+        part, missed = rows[:, free], limits.low[even] - rows @ on
+        one = len(part) == 1 and part.any()
+        on[free] += part[0] * (missed[0] / (part[0] @ part[0])) if one else np.linalg.lstsq(part, missed, rcond=None)[0]
+    broken = limits.violation(on)
+    return on if broken <= 1e-11 or broken <= limits.violation(weights) else weights
 
 # %% ../../nbs/optimize/conic.ipynb #6b030fd9
 def _cvxpy_form(data):
@@ -513,7 +517,7 @@ def _cvxpy_form(data):
     P = csr_matrix((n, n)) if data.get("P") is None else csr_matrix(data["P"])
     return Standard(P, data["c"], csr_matrix(data["A"]), data["b"], tuple(blocks), np.ones(at), 1.0)
 
-# %% ../../nbs/optimize/conic.ipynb #c8d7ec90
+# %% ../../nbs/optimize/conic.ipynb #33bd03b2
 def _between(x, low, high):
     "Write low <= x <= high in cvxpy, without what is infinite."
     same, floor, cap = low == high, np.isfinite(low) & (low < high), np.isfinite(high) & (low < high)
@@ -541,7 +545,7 @@ def _checked(w, problem, limits, found, tolerance):
     worst = max([limits.violation(w.value), *(float(np.max(c.violation())) for c in problem.constraints)])
     if not worst <= tolerance:
         raise SolverError(f"cvxpy problem: the weights break a constraint by {worst:.2g}, more than {tolerance:g}")
-    weights = settle(w.value, limits)
+    weights = label(settle(w.value, limits), limits.names, "weight")
     duals = {str(c): np.atleast_1d(c.dual_value) for c in problem.constraints if np.ndim(c.dual_value) < 2}
     return ConicSolution(weights, np.array(w.value), float(problem.value), duals, *found)
 

@@ -6,13 +6,13 @@
 __all__ = ['asset_word', 'read_linear', 'read_constraint', 'read_groups', 'Constraints', 'read_bound', 'read_rows',
            'read_constraints', 'clashing', 'infeasible']
 
-# %% ../../nbs/optimize/constraints.ipynb #bba3f934
+# %% ../../nbs/optimize/constraints.ipynb #f0850677
 import ast
 import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -128,7 +128,7 @@ def read_groups(
         raise DataError(f"groups: {name_some(sorted(both))} names a group and an asset")
     return rows | absent | {group: np.sum(r, axis=0) for group, r in members.items()}
 
-# %% ../../nbs/optimize/constraints.ipynb #377827dc
+# %% ../../nbs/optimize/constraints.ipynb #08965f4e
 @dataclass(frozen=True, eq=False)
 class Constraints:
     """What weights must satisfy: bounds and rows.
@@ -154,7 +154,7 @@ class Constraints:
         low, high = np.append(self.low, low), np.append(self.high, high)
         return replace(self, matrix=np.vstack([self.matrix, row]), low=low, high=high, labels=(*self.labels, label))
 
-    @property
+    @cached_property
     def is_simplex(self) -> bool:
         "Whether weights are only asked to be long and to sum to one."
         one = len(self.labels) == 1 and self.low[0] == self.high[0] == 1 and (self.matrix[0] == 1).all()

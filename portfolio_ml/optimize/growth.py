@@ -122,7 +122,7 @@ def _maximise_growth(X, p, cash, rules, w):
         push = 0.02 if size > 0.9 else 0.3
     return best[1]
 
-# %% ../../nbs/optimize/growth.ipynb #64e0686c
+# %% ../../nbs/optimize/growth.ipynb #8d33fff9
 def kelly(
     returns,  # (T, N) scenarios of simple returns
     *,
@@ -140,7 +140,7 @@ def kelly(
     X, p = X[p > 0], p[p > 0] / p.sum()
     start = _kelly_start(X, cash, rules)
     _refuse_free_lunch(X, rules, names)
-    weights = np.asarray(settle(_maximise_growth(X, p, cash, rules, start), rules))
+    weights = settle(_maximise_growth(X, p, cash, rules, start), rules)
     wealth = cash + X @ weights
     gain = best_gain(p @ (X / wealth[:, None]), weights, rules) / (np.abs(X).mean() or 1.0)
     broken = rules.violation(weights)

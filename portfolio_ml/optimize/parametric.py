@@ -177,7 +177,7 @@ class FreeBlock:
         self.block[:k, at], self.members[at] = self.block[:k, last], self.members[last]
         self.size = last
 
-# %% ../../nbs/optimize/parametric.ipynb #30a5cea0
+# %% ../../nbs/optimize/parametric.ipynb #125d3614
 class _Walk:
     """Where a walk along the critical line stands: who is free, who is held at which bound.
 
@@ -196,8 +196,7 @@ class _Walk:
         self.side = np.where(self.weights >= problem.upper, 1, -1)  # 1 at the upper bound, 0 free
         self.side[free] = 0
         held = np.where(self.side != 0, self.weights, 0.0)
-        self.pull = problem.linear + held @ problem.covariance
-        self.budget = problem.budget - held.sum()
+        self.pull, self.budget = problem.linear + held @ problem.covariance, problem.budget - held.sum()
         self.block = FreeBlock(problem.covariance, np.asarray(free))
         self.barred = np.zeros(len(weights), dtype=bool)
         self.size = max(np.abs(self.weights).max(), abs(problem.budget)) or 1.0
@@ -266,7 +265,7 @@ def events(
         when[f[moves]] = (bound[moves] - e[moves]) / d[moves]
     return when
 
-# %% ../../nbs/optimize/parametric.ipynb #f345df5d
+# %% ../../nbs/optimize/parametric.ipynb #a4898191
 def trace(
     problem: BoundedProblem,  # what is minimised
     weights: np.ndarray,  # (N,) optimal weights at the start
@@ -278,8 +277,7 @@ def trace(
     walk, lam, corners, still = _Walk(problem, weights, free), start, [], 0
     for _ in range(200 * (len(weights) + 10)):
         (d, e, *slack), f = line_of(walk), walk.free
-        when = events(walk, (d, e, *slack), lam, stop)
-        j = int(np.argmax(when))
+        j = int(np.argmax(when := events(walk, (d, e, *slack), lam, stop)))
         now = lam - 1e-12 * max(abs(lam), 1.0) if np.isfinite(lam) else np.inf
         still = still + 1 if when[j] >= now else 0
         if not still:

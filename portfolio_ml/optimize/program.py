@@ -6,14 +6,14 @@
 __all__ = ['ENDLESS', 'SOLVERS', 'Certificate', 'objective_size', 'certify', 'add_distance', 'build_program', 'improves_forever',
            'polish', 'solve_program', 'QuadraticSolution', 'tabulate_prices', 'explain_weights', 'answer_of']
 
-# %% ../../nbs/optimize/program.ipynb #9224f337
+# %% ../../nbs/optimize/program.ipynb #2e386f7a
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..core.moments import read_vector
-from ..core.validation import DataError, InfeasibleError, SolverError
+from ..core.validation import DataError, InfeasibleError, SolverError, UnboundedError
 from .active_set import exchange_sets, grow_set, minimise_on_simplex
 from .constraints import Constraints, asset_word, clashing, infeasible
 
@@ -235,7 +235,7 @@ def _by_clarabel(P, q, limits, start=None):
         at += u.sum()
     return np.array(found.x), prices, found.iterations
 
-# %% ../../nbs/optimize/program.ipynb #fe74a03c
+# %% ../../nbs/optimize/program.ipynb #4dd89136
 ENDLESS = (
     "the objective improves without end within these constraints: "
     "set finite bounds, or is the covariance singular?"
@@ -265,7 +265,7 @@ def _explain_failure(P, q, limits):
     if clashing(limits)[0]:
         raise infeasible(limits)
     if improves_forever(P, q, limits):
-        raise InfeasibleError(ENDLESS)
+        raise UnboundedError(ENDLESS)
     raise SolverError("finds no answer, though there is one")
 
 # %% ../../nbs/optimize/program.ipynb #ff6db5b1
@@ -330,7 +330,7 @@ def _best_of(P, q, limits, weights, prices, rounds=6):
             break
     return best
 
-# %% ../../nbs/optimize/program.ipynb #809ac965
+# %% ../../nbs/optimize/program.ipynb #a282f2b3
 def _solve_rest(P, q, limits, start, tolerance, free):
     "Take out variables without choice, and rows without variables; solve the rest."
     weights, rows = np.where(free, 0.0, limits.lower), limits.matrix[:, free].any(axis=1)
@@ -350,7 +350,7 @@ def _solve_rest(P, q, limits, start, tolerance, free):
         start = None if start is None else start[free]
         try:
             solved = solve_program(P[np.ix_(free, free)], linear, part, start, tolerance)
-        except InfeasibleError as e:
+        except (InfeasibleError, UnboundedError) as e:
             raise (infeasible(limits) if clashing(limits)[0] else e) from None
         weights[free], prices[rows], done = solved[0], solved[1], solved[4:]
     proof, bounds = certify(P, q, limits, weights, prices)

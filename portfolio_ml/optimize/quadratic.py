@@ -5,21 +5,18 @@
 # %% auto #0
 __all__ = ['minimise_quadratic', 'names_that_fit', 'minimise_with_few']
 
-# %% ../../nbs/optimize/quadratic.ipynb #f1600267
+# %% ../../nbs/optimize/quadratic.ipynb #fc0f2ae3
 from dataclasses import replace
 
 import numpy as np
 
 from ..core.moments import check_covariance, read_vector
 from portfolio_ml.core.validation import (
-    DataError, InfeasibleError, ShapeError, SolverError, name_some,
+    DataError, InfeasibleError, ShapeError, SolverError, UnboundedError, name_some,
 )
 from .constraints import Constraints, asset_word, read_constraints
 from portfolio_ml.optimize.program import (
-    ENDLESS as ENDLESS,
-    Certificate as Certificate,
     QuadraticSolution, answer_of, build_program, objective_size, solve_program,
-    certify as certify,
 )
 
 # %% ../../nbs/optimize/quadratic.ipynb #95500e1a
@@ -117,7 +114,7 @@ def _minimise_capped(quadratic, linear, program, cap, tolerance):
     solved = (*solved[:3], proof, *solved[4:])
     return answer_of(quadratic, linear, program, solved, cap_price=price, cap=named)
 
-# %% ../../nbs/optimize/quadratic.ipynb #a1702dab
+# %% ../../nbs/optimize/quadratic.ipynb #94763042
 def _price_cap(program, cap, risk_of, tolerance):
     "Search the logarithm of the price at which the cap is met; give answer, price, and cap met."
     from scipy.optimize import brentq
@@ -131,7 +128,7 @@ def _price_cap(program, cap, risk_of, tolerance):
         price = scale * np.exp(log_price)
         try:
             solved = solve_program(*_tilt(program, price, covariance, center), None, tolerance)
-        except (InfeasibleError, SolverError) as e:  # risk is cheap: positions grow without end
+        except (InfeasibleError, SolverError, UnboundedError) as e:  # risk is cheap: positions grow without end
             if hasattr(e, "clash"):
                 raise
             return 50.0
@@ -191,7 +188,7 @@ def names_that_fit(
         raise InfeasibleError(text)
     return np.flatnonzero(found.x[v:] > 0.5)
 
-# %% ../../nbs/optimize/quadratic.ipynb #756f120c
+# %% ../../nbs/optimize/quadratic.ipynb #5876356c
 def minimise_with_few(
     quadratic: np.ndarray,  # (N, N) positive semidefinite
     linear: np.ndarray | None,  # (N,)
@@ -208,7 +205,7 @@ def minimise_with_few(
         return relaxed, bound
     try:
         held, best = _drop_smallest(quadratic, linear, limits, relaxed, most, settings)
-    except InfeasibleError:
+    except (InfeasibleError, UnboundedError):
         held, best = _start_anew(quadratic, linear, limits, relaxed, most, settings)
     return _swap(quadratic, linear, limits, held, best, most, settings), bound
 
@@ -224,7 +221,7 @@ def _drop_smallest(quadratic, linear, limits, best, most, settings):
         held = held if len(held) == most else _names_held(best)
     return held, best
 
-# %% ../../nbs/optimize/quadratic.ipynb #40e097e2
+# %% ../../nbs/optimize/quadratic.ipynb #98741e88
 def _start_anew(quadratic, linear, limits, relaxed, most, settings):
     "Begin from names that meet the linear constraints; under a cap, from those nearest to it."
     used = {k: v for k, v in settings.items() if k in ("previous", "max_turnover", "max_leverage")}
@@ -234,11 +231,11 @@ def _start_anew(quadratic, linear, limits, relaxed, most, settings):
         held = _names_held(_swap(cap[0], -cap[0] @ cap[1], limits, held, start, most, used))
     try:
         return held, _on_few(quadratic, linear, limits, held, settings)
-    except InfeasibleError as e:
+    except (InfeasibleError, UnboundedError) as e:
         text = f"of the sets of at most {most} assets that were tried none meets all constraints"
         raise InfeasibleError(f"{text}; the last: {e}") from e
 
-# %% ../../nbs/optimize/quadratic.ipynb #f2efe260
+# %% ../../nbs/optimize/quadratic.ipynb #57a13a65
 def _names_held(solution):
     "List the positions of the assets with a weight."
     return np.flatnonzero(np.abs(solution.weights) > 1e-9 * np.abs(solution.weights).max())
@@ -277,7 +274,7 @@ def _swap(quadratic, linear, limits, held, best, most, settings):
             try:
                 trial_set = np.append(held[held != old], new)
                 trial = _on_few(quadratic, linear, limits, trial_set, settings)
-            except InfeasibleError:
+            except (InfeasibleError, UnboundedError):
                 continue
             if trial.objective < best.objective - 1e-9 * max(abs(best.objective), 1e-200):
                 held, best, improved = trial_set, trial, True

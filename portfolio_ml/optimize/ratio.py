@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['homogeneous_limits', 'refuse_free_lunch', 'ratio_by_program', 'ratio_by_sets', 'maximise_ratio']
 
-# %% ../../nbs/optimize/ratio.ipynb #ddbaf6be
+# %% ../../nbs/optimize/ratio.ipynb #78f24d38
 import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
 
-from ..core.validation import InfeasibleError, SolverError
+from ..core.validation import InfeasibleError, SolverError, UnboundedError
 from .active_set import grow_set
 from .constraints import Constraints, clashing, infeasible
-from .quadratic import solve_program
+from .program import solve_program
 
 # %% ../../nbs/optimize/ratio.ipynb #df9e9878
 def homogeneous_limits(
@@ -39,7 +39,7 @@ def homogeneous_limits(
     )
     return found, at, side
 
-# %% ../../nbs/optimize/ratio.ipynb #c6fcb816
+# %% ../../nbs/optimize/ratio.ipynb #985b053d
 def refuse_free_lunch(
     P: np.ndarray,  # (N, N) covariance per period
     excess: np.ndarray,  # (N,) expected returns less the riskless one
@@ -53,9 +53,9 @@ def refuse_free_lunch(
     y = solve_program(lifted, np.zeros(n + 1), wide)[0][:n]
     if not y @ P @ y > 1e-8 * size * (y @ y):
         text = "some mix of assets has no risk and earns more than the riskless rate: "
-        raise InfeasibleError(text + "the Sharpe ratio has no maximum; is the covariance singular?")
+        raise UnboundedError(text + "the Sharpe ratio has no maximum; is the covariance singular?")
 
-# %% ../../nbs/optimize/ratio.ipynb #9443df3b
+# %% ../../nbs/optimize/ratio.ipynb #0b0afd7f
 def ratio_by_program(
     P: np.ndarray,  # (N, N) covariance per period
     excess: np.ndarray,  # (N,) expected returns less the riskless one
@@ -81,7 +81,7 @@ def ratio_by_program(
         raise
     if not x[n] > 1e-9 * np.abs(x[:n]).sum():
         text = "the Sharpe ratio rises without end as positions grow: set finite bounds"
-        raise InfeasibleError(text)
+        raise UnboundedError(text)
     found = np.zeros(n + len(limits.labels))
     np.add.at(found, at, side * prices[:-1] * (size / x[n]))
     return x[:n] / x[n], found[n:], solver, steps

@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['EXACT', 'ScenarioSolution', 'limit_program', 'least_value', 'tail_mean', 'limit_columns', 'guess_corner',
-           'solve_corner', 'solve_mixture', 'each_day', 'each_peak', 'pair_peaks', 'generate_scenarios', 'refuse',
-           'certify_mixture', 'all_days', 'solve_cvar', 'solve_cdar', 'all_peaks', 'quadratic_step', 'best_step',
-           'solve_semivariance', 'entropy', 'entropic_risk', 'within_entropy', 'newton_evar', 'cone_evar', 'solve_evar']
+           'solve_corner', 'solve_mixture', 'each_day', 'each_peak', 'pair_peaks', 'calm_weights', 'generate_scenarios',
+           'refuse', 'certify_mixture', 'all_days', 'solve_cvar', 'solve_cdar', 'all_peaks', 'quadratic_step',
+           'best_step', 'solve_semivariance', 'entropy', 'entropic_risk', 'within_entropy', 'newton_evar', 'cone_evar',
+           'solve_evar']
 
-# %% ../../nbs/optimize/scenarios.ipynb #4a1bb435
+# %% ../../nbs/optimize/scenarios.ipynb #5466fa2f
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..core.validation import InfeasibleError, SolverError, UnboundedError
-from ..measure.performance import _tail_count
+from ..measure.performance import tail_count
+from .active_set import minimise_on_simplex
 from .conic import settle
 from .constraints import Constraints, infeasible
-from .quadratic import solve_program
+from .program import solve_program
 
 # %% ../../nbs/optimize/scenarios.ipynb #7b1fef57
 EXACT = {"presolve": False, "primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -126,7 +128,7 @@ def limit_columns(
     sign = np.r_[np.ones(equal.sum() + below.sum()), -np.ones(above.sum())] / size[which]
     return base, columns, worth, np.arange(len(worth)) < equal.sum(), which, sign
 
-# %% ../../nbs/optimize/scenarios.ipynb #dff9fed4
+# %% ../../nbs/optimize/scenarios.ipynb #514d50e8
 def guess_corner(
     losses: np.ndarray,  # (m, N) loss vectors
     cap: float,  # largest probability of each
@@ -159,7 +161,7 @@ def solve_corner(
     if k != len(inside) or not k:
         return None
     corner, right = np.zeros((k + 1, k + 1)), np.r_[-cap * losses[full][:, held].sum(axis=0) - cost[held], cap * full.sum() - 1]
-    corner[:k, :k], corner[:k, k], corner[k, :k] = losses[np.ix_(inside, held)], -1.0, 1.0
+    corner[:k, :k], corner[:k, k], corner[k, :k] = losses[inside][:, held], -1.0, 1.0
     try:
         weights, odds = np.linalg.solve(corner, np.eye(k + 1)[k]), np.linalg.solve(corner.T, right)
     except np.linalg.LinAlgError:
@@ -170,22 +172,21 @@ def solve_corner(
     exact[held], shares[inside] = np.maximum(weights[:k], 0.0), np.maximum(odds[:k], 0.0)
     return 0, exact, shares, weights[k], np.array([-odds[k]])
 
-# %% ../../nbs/optimize/scenarios.ipynb #5edfa614
+# %% ../../nbs/optimize/scenarios.ipynb #9cad5ca9
 def solve_mixture(
     losses: np.ndarray,  # (m, N) loss vectors
     days: np.ndarray,  # (m,) the day that each belongs to
     cap: float,  # largest probability of a day
     cost: np.ndarray,  # (N,) linear cost of the weights
     limits: Constraints,  # of the weights
-    sides: tuple,  # from `limit_columns`
 ) -> tuple:  # status (0: solved), weights (N,), mixture (m,), tail boundary, multipliers of the rows (M,)
     "Solve the opponent's linear program; the weights are its multipliers."
     from scipy.optimize import linprog
 
-    quick = limits.is_simplex and len(losses) <= 400 and len(np.unique(days)) == len(days)
+    quick = limits.is_simplex and len(losses) <= 400 and np.bincount(days).max() <= 1
     if quick and (found := solve_corner(losses, cap, cost)) is not None:
         return found
-    base, columns, worth, free, which, sign = sides
+    base, columns, worth, free, which, sign = limit_columns(limits)
     (m, _), extra, solid = losses.shape, len(worth), np.isfinite(limits.lower)
     table, right = np.hstack([-losses.T, columns]), cost[solid]
     upper, total = table[solid], np.vstack([np.r_[np.ones(m), np.zeros(extra)], table[~solid]])
@@ -249,30 +250,42 @@ def pair_peaks(
     day = np.minimum(np.searchsorted(downs, middle), len(demand) - 1)
     return parts, np.minimum(peak, day + 1) * len(demand) + day
 
-# %% ../../nbs/optimize/scenarios.ipynb #990f035e
+# %% ../../nbs/optimize/scenarios.ipynb #64cb71e7
+def calm_weights(
+    returns: np.ndarray,  # (T, N) returns
+    limits: Constraints,  # of the weights
+) -> np.ndarray:  # (N,) weights
+    "Guess a portfolio of little risk: the long-only one of least mean square, or equal weights."
+    if not limits.is_simplex:
+        return np.full(returns.shape[1], 1 / returns.shape[1])
+    return minimise_on_simplex(returns.T @ returns, np.zeros(returns.shape[1]))[0]
+
+
 def generate_scenarios(
     oracle: tuple,  # from `each_day` or `each_peak`
     T: int,  # number of days
     count: float,  # days in the tail
     cost: np.ndarray,  # (N,) linear cost of the weights
     limits: Constraints,  # of the weights
+    near: np.ndarray,  # (N,) weights whose worst days come first
     most: int = 200,  # rounds
 ) -> tuple:  # status, weights, mixture, multipliers of the rows, keys, loss vectors, rounds
     "Solve the opponent's program on few loss vectors, add those that were missing, and repeat."
-    (worst, column), sides, cap = oracle, limit_columns(limits), 1 / max(count, 1.0)
-    losses, keys = worst(np.full(len(cost), 1 / len(cost)))
-    start = min(T, int(2 * count + 0.5 * len(cost)) + 1)
+    (worst, column), cap = oracle, 1 / max(count, 1.0)
+    losses, keys = worst(near)
+    start = min(T, int(2 * count) + len(cost) + 1)
     known = np.sort(keys[np.argpartition(-losses, start - 1)[:start]])
     table, patience = column(known), int(4 * count) + 20
     for rounds in range(1, most + 1):
-        status, weights, mixture, edge, rows = solve_mixture(table, known % T, cap, cost, limits, sides)
+        status, weights, mixture, edge, rows = solve_mixture(table, known % T, cap, cost, limits)
         if status:
             if len(known) >= T or not np.array_equal(keys, np.arange(T)):
                 break
             known, table = keys, column(keys)
             continue
         losses, keys = worst(weights)
-        new = np.setdiff1d(keys[losses > edge + 1e-11], known)
+        new = keys[losses > edge + 1e-11]
+        new = new[~np.isin(new, known)]
         if not len(new):
             break
         new = np.sort(new[np.argsort(-losses[new % T], kind="stable")[:patience]])
@@ -280,7 +293,7 @@ def generate_scenarios(
         known, table = np.r_[known[keep], new], np.vstack([table[keep], column(new)])
     return status, weights, mixture, rows, known, table, rounds
 
-# %% ../../nbs/optimize/scenarios.ipynb #fca5f3fc
+# %% ../../nbs/optimize/scenarios.ipynb #ecf9d6d1
 def refuse(
     limits: Constraints,  # of the weights
     what: str,  # the risk, in words
@@ -322,10 +335,10 @@ def all_days(
 ) -> tuple:  # as `generate_scenarios`
     "Solve the opponent's program with every day in it."
     days, cap = np.arange(len(returns)), 1 / max(count, 1.0)
-    status, weights, mixture, _, rows = solve_mixture(-returns, days, cap, cost, limits, limit_columns(limits))
+    status, weights, mixture, _, rows = solve_mixture(-returns, days, cap, cost, limits)
     return status, weights, mixture, rows, days, -returns, 1
 
-# %% ../../nbs/optimize/scenarios.ipynb #3ba056f1
+# %% ../../nbs/optimize/scenarios.ipynb #ed77e6a0
 def _size(returns, reward=0.0):
     "Measure the size of a return: the unit in which gaps are counted."
     return float(np.sqrt(np.mean(returns**2))) or 1.0
@@ -344,15 +357,15 @@ def _solve_tail(returns, oracle, full, count, limits, reward, tolerance, what):
     unit, T = _size(returns), len(returns)
     scaled = returns / unit
     worst, column = oracle(scaled)
-    cost = -reward * scaled.mean(axis=0)
+    cost, near = -reward * scaled.mean(axis=0), calm_weights(scaled, limits)
     for method in ("scenario generation", "full program"):
         if method == "full program":
             status, weights, mixture, rows, known, table, rounds = full(scaled, count, cost, limits)
         else:
-            status, weights, mixture, rows, known, table, rounds = generate_scenarios((worst, column), T, count, cost, limits)
+            status, weights, mixture, rows, known, table, rounds = generate_scenarios((worst, column), T, count, cost, limits, near)
         if status:
             continue
-        weights = np.asarray(settle(weights, limits, 1e-9))
+        weights = settle(weights, limits, 1e-9)
         shares, value, bound, edge = certify_mixture(weights, mixture, table, known % T, worst(weights)[0], count, cost, limits, rows)
         gap = value - bound
         if gap <= tolerance:
@@ -362,7 +375,7 @@ def _solve_tail(returns, oracle, full, count, limits, reward, tolerance, what):
     found = ScenarioSolution(weights, shares, value * unit, bound * unit, gap, edge * unit, rounds, method)
     return _accept(found, limits, tolerance, what)
 
-# %% ../../nbs/optimize/scenarios.ipynb #184d9eec
+# %% ../../nbs/optimize/scenarios.ipynb #c5f7439a
 def solve_cvar(
     returns: np.ndarray,  # (T, N) scenarios
     limits: Constraints,  # of the weights
@@ -371,7 +384,7 @@ def solve_cvar(
     tolerance: float = 1e-9,  # largest gap, in units of the size of a return
 ) -> ScenarioSolution:  # weights, probabilities, bound
     "Minimise CVaR less rewarded mean return."
-    count = _tail_count(confidence, len(returns))
+    count = tail_count(confidence, len(returns))
     return _solve_tail(returns, each_day, all_days, count, limits, reward, tolerance, "CVaR")
 
 
@@ -383,7 +396,7 @@ def solve_cdar(
     tolerance: float = 1e-8,  # largest gap, in units of the size of a return
 ) -> ScenarioSolution:  # weights, probabilities of the days of the drawdown, bound
     "Minimise the mean of the worst uncompounded drawdowns less rewarded mean return."
-    count = _tail_count(confidence, len(returns))
+    count = tail_count(confidence, len(returns))
     return _solve_tail(returns, each_peak, all_peaks, count, limits, reward, tolerance, "CDaR")
 
 # %% ../../nbs/optimize/scenarios.ipynb #dfd83683
@@ -420,7 +433,7 @@ def all_peaks(
     mixture, keys = pair_peaks(np.r_[max(prices[2 * T : 3 * T].sum() - prices[T : 2 * T].sum(), 0.0), prices[T : 2 * T]], prices[2 * T : 3 * T])
     return 0, found.x[:N], mixture, None, keys, each_peak(returns)[1](keys), 1
 
-# %% ../../nbs/optimize/scenarios.ipynb #43fed9b7
+# %% ../../nbs/optimize/scenarios.ipynb #9271d66a
 def quadratic_step(
     hessian: np.ndarray,  # (N, N)
     slope: np.ndarray,  # (N,)
@@ -428,6 +441,10 @@ def quadratic_step(
     start: np.ndarray | None = None,  # (N,) weights to start from
 ) -> tuple:  # minimiser (N,), or None when there is none; multipliers of the rows (M,)
     "Minimise a quadratic under the constraints."
+    if limits.is_simplex:
+        weights, gap, _ = minimise_on_simplex(hessian, slope, 1.0, start)
+        if gap <= 1e-9:
+            return weights, np.zeros(1)
     size, unit = np.trace(hessian) / len(slope) or 1.0, np.abs(limits.matrix).max(axis=1, initial=0.0)
     unit = np.where(unit > 0, unit, 1.0)
     scaled = replace(limits, matrix=limits.matrix / unit[:, None], low=limits.low / unit, high=limits.high / unit)
@@ -437,7 +454,7 @@ def quadratic_step(
         return None, np.zeros(len(unit))
     return weights, rows * size / unit
 
-# %% ../../nbs/optimize/scenarios.ipynb #619da458
+# %% ../../nbs/optimize/scenarios.ipynb #2f61a87d
 def best_step(
     short: np.ndarray,  # (T,) shortfalls where positive, at the start
     change: np.ndarray,  # (T,) by how much they fall on the way
@@ -445,13 +462,13 @@ def best_step(
     total: float,  # what the squares are divided by
 ) -> float:  # share of the way, at most one
     "Minimise a sum of squared shortfalls along a line, exactly."
-    low, high, at = 0.0, 1.0, 1.0
+    low, high, at, small = 0.0, 1.0, 1.0, 1e-14 * (abs(linear) + 2 * np.abs(short) @ np.abs(change) / total)
     for _ in range(100):
         left = short - at * change
         below = left > 0
-        slope = linear - 2 * (left[below] @ change[below]) / total
-        curve = 2 * (change[below] @ change[below]) / total
-        if slope <= 0 and at == 1.0:
+        left, fall = left[below], change[below]
+        slope, curve = linear - 2 * (left @ fall) / total, 2 * (fall @ fall) / total
+        if abs(slope) <= small or (slope <= 0 and at == 1.0):
             return at
         low, high = (at, high) if slope < 0 else (low, at)
         at, before = at - slope / curve if curve > 0 else (low + high) / 2, at
@@ -475,7 +492,7 @@ def _finish_semivariance(weights, scaled, floor, cost, total, unit, limits, rows
     found = ScenarioSolution(weights, shares, value * unit**2, bound * unit**2, gap, floor * unit, rounds, "Newton")
     return _accept(found, limits, tolerance, "semivariance")
 
-# %% ../../nbs/optimize/scenarios.ipynb #41fb1eab
+# %% ../../nbs/optimize/scenarios.ipynb #725e0244
 def solve_semivariance(
     returns: np.ndarray,  # (T, N) scenarios
     limits: Constraints,  # of the weights
@@ -489,7 +506,7 @@ def solve_semivariance(
     scaled, total, mean = returns / unit, T - ddof, returns.mean(axis=0) / unit
     cost, floor = -reward / unit * mean, 0.0 if target == "mean" else target / unit
     scaled = scaled - mean if target == "mean" else scaled
-    weights, _ = quadratic_step(np.eye(N), np.full(N, -1 / N), limits)
+    weights, _ = (np.full(N, 1 / N), None) if limits.is_simplex else quadratic_step(np.eye(N), np.full(N, -1 / N), limits)
     if weights is None:
         refuse(limits, "semivariance")
     rounds = 0
@@ -509,7 +526,7 @@ def solve_semivariance(
         weights = weights + move * best_step(floor - scaled @ weights, scaled @ move, cost @ move, total)
         if np.abs(move).max() <= 1e-8 or not (cost.any() or short @ short > 1e-20 * T):
             break
-    return _finish_semivariance(np.asarray(settle(weights, limits, 1e-9)), scaled, floor, cost, total, unit, limits, rows, rounds, tolerance)
+    return _finish_semivariance(settle(weights, limits, 1e-9), scaled, floor, cost, total, unit, limits, rows, rounds, tolerance)
 
 # %% ../../nbs/optimize/scenarios.ipynb #3df1bcd0
 def entropy(
@@ -629,7 +646,7 @@ def cone_evar(
     p = np.maximum(-np.array(found.z)[plain.shape[0] + 1 :: 3], 0.0)
     return np.array(found.x)[:N], p / p.sum()
 
-# %% ../../nbs/optimize/scenarios.ipynb #1c5df2f3
+# %% ../../nbs/optimize/scenarios.ipynb #75d65076
 def solve_evar(
     returns: np.ndarray,  # (T, N) scenarios
     limits: Constraints,  # of the weights
@@ -638,7 +655,7 @@ def solve_evar(
     tolerance: float = 1e-6,  # largest gap, in units of the size of a return
 ) -> ScenarioSolution:  # weights, probabilities, bound
     "Minimise EVaR less rewarded mean return."
-    _tail_count(confidence, 1)
+    tail_count(confidence, 1)
     unit, allowance, best = _size(returns), -np.log1p(-confidence), None
     scaled = returns / unit
     cost = -reward * scaled.mean(axis=0)
@@ -646,7 +663,7 @@ def solve_evar(
         weights, shares, rows, rounds = method(scaled, confidence, cost, limits)
         if weights is None:
             continue
-        weights = np.asarray(settle(weights, limits, 1e-9))
+        weights = settle(weights, limits, 1e-9)
         value, tau, p = entropic_risk(-scaled @ weights, confidence)
         p = p if shares is None else within_entropy(shares, allowance)
         value, slope = value + cost @ weights, cost - p @ scaled
@@ -659,7 +676,7 @@ def solve_evar(
         refuse(limits, "EVaR")
     return _accept(best, limits, tolerance, "EVaR")
 
-# %% ../../nbs/optimize/scenarios.ipynb #b48ccc3e
+# %% ../../nbs/optimize/scenarios.ipynb #8bcabab8
 def _by_newton(scaled, confidence, cost, limits):
     "Try Newton's method; probabilities follow from the weights."
     weights, rows, steps = newton_evar(scaled, confidence, cost, limits)
@@ -668,7 +685,7 @@ def _by_newton(scaled, confidence, cost, limits):
 
 def _by_worst_loss(scaled, confidence, cost, limits):
     "Try the portfolio whose worst loss is least, which it is when its opponent is within the allowance."
-    status, weights, mixture, _, known, _, rounds = generate_scenarios(each_day(scaled), len(scaled), 1.0, cost, limits)
+    status, weights, mixture, _, known, _, rounds = generate_scenarios(each_day(scaled), len(scaled), 1.0, cost, limits, calm_weights(scaled, limits))
     if status:
         return None, None, None, rounds
     return weights, np.bincount(known, mixture / mixture.sum(), len(scaled)), None, rounds
