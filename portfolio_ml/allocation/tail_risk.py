@@ -104,30 +104,25 @@ def plot_deciding_days(
     ax.set(title=title)
     return ax
 
-# %% ../../nbs/allocation/tail_risk.ipynb #a7bd037f
+# %% ../../nbs/allocation/tail_risk.ipynb #b72bdeb1
 RISKS = {"cvar": solve_cvar, "cdar": solve_cdar, "semivariance": solve_semivariance, "evar": solve_evar}
 
 
 def find_tail(
     values: np.ndarray,  # (T, N) returns, checked
     names: pd.Index,  # N names of the assets
-    risk: str = "cvar",  # and what follows: as for `solve_tail_risk`
-    *,
-    min_return=None,
-    reward=0.0,
-    min_weight=0.0,
-    max_weight=None,
-    budget=1.0,
-    groups=None,
-    constraints=(),
-    **options,
+    risk: str,  # a key of `RISKS`
+    min_return: float | None = None,  # least mean return per period in the sample
+    reward: float = 0.0,  # minimise risk - reward * mean return
+    bounds: dict | None = None,  # min_weight, max_weight, budget, groups, constraints
+    **options,  # confidence; for semivariance target and ddof
 ) -> ScenarioSolution:  # weights, probabilities, gap
     "Minimise a tail risk over scenarios that have been checked."
     if risk not in RISKS:
         raise DataError(f"risk: {risk!r} is none of {', '.join(RISKS)}")
     if not (np.isfinite(reward) and reward >= 0):
         raise DataError(f"reward={reward!r} must be zero or positive")
-    limits = read_constraints(names, min_weight=min_weight, max_weight=max_weight, budget=budget, groups=groups, constraints=constraints)
+    limits = read_constraints(names, **bounds or {})
     if min_return is not None:
         limits = limits.with_row(values.mean(axis=0), float(min_return), np.inf, f"mean return >= {min_return:g}")
     return RISKS[risk](values, limits, reward=float(reward), **options)
@@ -147,7 +142,7 @@ def describe_tail(
     path = drawdowns(path, compounded=False) if risk == "cdar" else path
     return TailPortfolio(weights, days, path, found.objective + reward * gain, gain, found.gap, found.rounds, found.method)
 
-
+# %% ../../nbs/allocation/tail_risk.ipynb #cf82591d
 def solve_tail_risk(
     returns,  # (T, N) simple returns per period, in the order of time
     risk: str = "cvar",  # "cvar", "cdar", "semivariance" or "evar"
@@ -164,7 +159,7 @@ def solve_tail_risk(
     "Minimise a tail risk over scenarios, with all that is known about the answer."
     values, index, names = check_returns(returns, min_obs=2)
     bounds = {"min_weight": min_weight, "max_weight": max_weight, "budget": budget, "groups": groups, "constraints": constraints}
-    found = find_tail(values, names, risk, min_return=min_return, reward=reward, **bounds, **options)
+    found = find_tail(values, names, risk, min_return, reward, bounds, **options)
     return describe_tail(found, values, index, names, risk, reward)
 
 # %% ../../nbs/allocation/tail_risk.ipynb #ea7187f4
@@ -212,9 +207,14 @@ def minimum_evar(
     "Minimise the entropic value at risk."
     return _weights_of(solve_tail_risk(returns, "evar", confidence=confidence, **options), returns)
 
-# %% ../../nbs/allocation/tail_risk.ipynb #580bf7fc
+# %% ../../nbs/allocation/tail_risk.ipynb #8683c341
 class TailAllocator(BaseAllocator):
     """Minimise a tail risk of the window; a subclass names the risk and its parameters.
+
+    Parameters
+    ----------
+    confidence, min_return, reward, min_weight, max_weight, groups, constraints
+        As in `MinimumCVaR`.
 
     Attributes
     ----------
@@ -233,7 +233,9 @@ class TailAllocator(BaseAllocator):
 
     def allocate_named(self, returns: np.ndarray, names) -> np.ndarray:
         "Give weights, shape (N,), from returns, shape (T, N)."
-        self._fitted = find_tail(returns, names, self.risk, **self.get_params(deep=False)), returns, self.reward
+        given = self.get_params(deep=False)
+        bounds = {k: given.pop(k) for k in ("min_weight", "max_weight", "groups", "constraints")}
+        self._fitted = find_tail(returns, names, self.risk, bounds=bounds, **given), returns, self.reward
         return self._fitted[0].weights
 
     @property
