@@ -142,7 +142,7 @@ def check_sharpe(path, mean, cov, risk_unit):
     for rate in (0.0, float(np.median(mean))):
         try:
             w = path.maximum_sharpe(rate)
-        except InfeasibleError:
+        except (InfeasibleError, UnboundedError):
             assert path.returns[0] <= rate or path.risks[-1] < 1e-6 * risk_unit or path.direction.any()
             continue
         best = (w @ mean - rate) / np.sqrt(w @ cov @ w)

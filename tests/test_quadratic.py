@@ -491,10 +491,3 @@ def test_solve_program_gives_six_things():
     weights, prices, bounds, proof, solver, rounds = solve_program(S, -MU / 3, read_constraints(NAMES))
     assert solver == "growing set" and proof.holds(1e-9) and rounds >= 0
     np.testing.assert_allclose(S @ weights - MU / 3 - prices[0] - bounds, 0, atol=1e-15)
-
-
-def test_names_that_other_rooms_import():
-    from portfolio_ml.optimize import quadratic
-
-    for name in ("Certificate", "QuadraticSolution", "certify", "solve_program", "minimise_quadratic", "minimise_with_few"):
-        assert hasattr(quadratic, name)

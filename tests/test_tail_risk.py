@@ -184,7 +184,7 @@ def test_certificate():
     best = least_value(g := rng.standard_normal(6), limits, np.full(6, 1 / 6))
     assert all(least_value(g, limits, np.full(6, 1 / 6), rng.standard_normal(len(limits.low))) <= best + 1e-12 for _ in range(50))
     R = market(200, 6)
-    status, w, q, rows, known, table, _ = generate_scenarios(each_day(R), 200, 10.0, np.zeros(6), read_constraints(range(6)))
+    status, w, q, rows, known, table, _ = generate_scenarios(each_day(R), 200, 10.0, np.zeros(6), read_constraints(range(6)), np.full(6, 1 / 6))
     wrong = np.roll(w, 1)
     _, value, bound, _ = certify_mixture(wrong, q, table, known, -R @ wrong, 10.0, np.zeros(6), read_constraints(range(6)))
     assert status == 0 and value - bound > 1e-4

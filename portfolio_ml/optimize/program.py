@@ -358,7 +358,7 @@ def _solve_rest(P, q, limits, start, tolerance, free):
         raise SolverError(f"no solver meets the tolerance of {tolerance:g} ({proof.worst:.2g} off)")
     return weights, prices, bounds, proof, *done
 
-# %% ../../nbs/optimize/program.ipynb #41923bdf
+# %% ../../nbs/optimize/program.ipynb #718a7577
 SOLVERS = {  # in the order in which they are tried
     "growing set": _by_simplex,
     "growing set, caps": _by_sets,
@@ -388,7 +388,8 @@ def solve_program(
             continue
         if found is None or not np.isfinite(found[0]).all():
             continue
-        *answer, proof = _best_of(P, q, limits, *found[:2])
+        with np.errstate(over="ignore", invalid="ignore"):  # of an answer that runs away; it proves nothing
+            *answer, proof = _best_of(P, q, limits, *found[:2])
         if proof.holds(tolerance):
             return *answer, proof, name, found[2]
         tried.append(f"{name}: {proof.worst:.2g} off")
