@@ -224,7 +224,7 @@ def update_column(
     fit[j] = dual[j, j]
     dual[j], dual[:, j] = fit, fit
 
-# %% ../../nbs/optimize/splitting.ipynb #be8e0847
+# %% ../../nbs/optimize/splitting.ipynb #849ec454
 def precision_of_columns(
     dual: np.ndarray,  # (N, N) W
     B: np.ndarray,  # (N, N) coefficients, one lasso a row
@@ -252,7 +252,7 @@ def graphical_by_columns(
             update_column(j, dual, B, sample, barred)
         precision = precision_of_columns(dual, B)
         gap = graphical_gap(precision, dual, sample, penalty)
-        if gap <= tolerance:
+        if gap <= tolerance or step == most:
             break
     return precision, dual, gap, step, B
 
