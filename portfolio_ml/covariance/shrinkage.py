@@ -20,7 +20,7 @@ from portfolio_ml.covariance.spectrum import (
     shrink_linear_inverse, shrink_quadratic_inverse, shrink_spectrum,
 )
 
-# %% ../../nbs/covariance/shrinkage.ipynb #1d51df59
+# %% ../../nbs/covariance/shrinkage.ipynb #0bb29c37
 def _read(returns, assume_centered=False, ddof=1):
     "Check and centre returns: (T, N) moves, degrees of freedom, names."
     values, _, names = check_returns(returns, min_obs=2, constant="raise")
@@ -30,7 +30,7 @@ def _read(returns, assume_centered=False, ddof=1):
         return values, len(values), names
     return values - values.mean(axis=0), len(values) - ddof, names
 
-# %% ../../nbs/covariance/shrinkage.ipynb #2dfb6754
+
 def _blend(moves, n, sample, target, rho=0.0):
     "Mix sample and target by the estimated best intensity: (N, N), intensity."
     noise = (np.einsum("ti,ti->t", moves, moves) ** 2).sum() / n - (sample**2).sum()
@@ -126,7 +126,7 @@ def single_factor_shrinkage(
     covariance, intensity = _single_factor(moves, n, factor)
     return label(covariance, names), intensity
 
-# %% ../../nbs/covariance/shrinkage.ipynb #ca58f3f9
+# %% ../../nbs/covariance/shrinkage.ipynb #fd6196ad
 def quadratic_inverse_shrinkage(
     returns,  # (T, N) simple returns per period
     *,
@@ -146,7 +146,7 @@ def analytical_shrinkage(
     moves, n, names = _read(returns, assume_centered)
     return label(shrink_spectrum(moves, n, shrink_analytical)[0], names)
 
-# %% ../../nbs/covariance/shrinkage.ipynb #5ff66a61
+
 def linear_inverse_shrinkage(
     returns,  # (T, N) simple returns per period; N at most T - 1
     *,
