@@ -30,7 +30,7 @@ def sample_spectrum(
     values, vectors = values[keep], vectors[:, keep]
     return values, vectors if tall else moves.T @ (vectors / np.sqrt(n_free * values))
 
-# %% ../../nbs/covariance/spectrum.ipynb #01444546
+# %% ../../nbs/covariance/spectrum.ipynb #1f6986d2
 def from_spectrum(
     vectors: np.ndarray,  # (N, R) eigenvectors
     values: np.ndarray,  # (R,) their eigenvalues
@@ -41,7 +41,8 @@ def from_spectrum(
         root = vectors * np.sqrt(values)
         return root @ root.T
     above, root = values > null, vectors * np.sqrt(np.abs(values - null))
-    covariance = root[:, above] @ root[:, above].T - root[:, ~above] @ root[:, ~above].T
+    up, down = root[:, above], root[:, ~above]
+    covariance = up @ up.T - down @ down.T
     covariance.flat[:: len(covariance) + 1] += null
     return covariance
 
