@@ -279,6 +279,8 @@ def test_bad_factors_are_named():
         ObservedFactorCovariance(factors=F.assign(m=np.nan)).fit(X)
     with pytest.raises(DataError, match="without dates"):
         ObservedFactorCovariance(factors=F).fit(X.to_numpy())
+    with pytest.raises(DataError, match="frame by date"):
+        ObservedFactorCovariance(factors=F.to_numpy()).fit(X)
     with pytest.raises(SingularCovarianceError, match="m and s"):
         ObservedFactorCovariance(factors=F.assign(s=2 * F["m"])).fit(X)
     with pytest.raises(SingularCovarianceError):

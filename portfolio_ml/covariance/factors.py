@@ -237,7 +237,7 @@ class ObservedFactorCovariance(CovarianceEstimator):
         self.structure_ = project(moves, factors, n_free, names)
         return self.structure_.covariance(), self.structure_.precision()
 
-# %% ../../nbs/covariance/factors.ipynb #e090c02c
+# %% ../../nbs/covariance/factors.ipynb #906679ed
 def window_factors(
     factors,  # a table by date, columns of the window, or None
     moves: np.ndarray,  # (T, N) centred returns
@@ -256,6 +256,8 @@ def window_factors(
             raise MissingDataError(f"factors: no row for {name_some(missing)} of the window")
         values, _, names = check_returns(table.loc[index], name="factors")
         return values, list(names)
+    if np.ndim(factors) > 1:
+        raise DataError("factors: a table of numbers without dates of its own; give a frame by date")
     wanted = [factors] if isinstance(factors, str | int) else list(factors)
     known = {name: k for k, name in enumerate(() if columns is None else columns)}
     known = dict(enumerate(range(moves.shape[1]))) | known
