@@ -25,7 +25,7 @@ def decay_of(
         raise DataError(f"half_life={half_life!r}: must be a positive number of periods, or infinite")
     return float(0.5 ** (1 / half_life))
 
-# %% ../../nbs/covariance/dynamic.ipynb #e2292cf1
+# %% ../../nbs/covariance/dynamic.ipynb #63b90de6
 def exponential_weights(
     n_obs: int,  # T periods
     half_life: float,  # periods after which a weight has halved
@@ -34,7 +34,7 @@ def exponential_weights(
     weights = decay_of(half_life) ** np.arange(n_obs - 1, -1, -1.0)
     return weights / weights.sum()
 
-# %% ../../nbs/covariance/dynamic.ipynb #9cdc3583
+
 def effective_observations(
     weights,  # (T,) weights
 ) -> float:  # the number of equal weights with the same variance
@@ -118,7 +118,7 @@ def _mean_qlike(covariances, blocks):
     squares = ((blocks @ np.linalg.inv(covariances)) * blocks).sum(axis=2)
     return float((size + squares.mean(axis=1)).mean() / blocks.shape[2])
 
-# %% ../../nbs/covariance/dynamic.ipynb #8e7a9f80
+# %% ../../nbs/covariance/dynamic.ipynb #3898ea2a
 def half_life_scores(
     returns,  # (T, N) returns per period, means taken as zero
     candidates=(11, 21, 42, 63, 126, 252, 504),  # half-lives of the volatilities, periods
@@ -146,7 +146,7 @@ def half_life_scores(
             scores.loc[fast, slow] = _mean_qlike(covariances, blocks)
     return scores.rename_axis("volatility").rename_axis("correlation", axis=1)
 
-# %% ../../nbs/covariance/dynamic.ipynb #842d1292
+
 def choose_half_life(
     returns,  # (T, N) returns per period
     candidates=(11, 21, 42, 63, 126, 252, 504),  # half-lives of the volatilities, periods
@@ -192,7 +192,7 @@ class EWMACovariance(CovarianceEstimator):
         settings = {k: getattr(self, k) for k in ("correlation_half_life", "target", "assume_centered")}
         return ewma_covariance(moves, self.half_life_, **settings)
 
-# %% ../../nbs/covariance/dynamic.ipynb #691ded66
+# %% ../../nbs/covariance/dynamic.ipynb #d032eee0
 class ConstantCorrelation(CovarianceEstimator):
     """GARCH(1,1) volatilities with constant correlations.
 
@@ -200,8 +200,8 @@ class ConstantCorrelation(CovarianceEstimator):
     ----------
     horizon : int, default=1
         Forecast the mean covariance of so many periods.
-    variance_targeting : bool, default=False
-        Hold the long-run variances at the sample's.
+    variance_targeting, pooled : bool, default=False
+        Hold the long-run variances at the sample's; let all assets share alpha and beta besides.
     correlation : estimator or None, default=None
         Of the correlations of the shocks; None: their second moments.
     assume_centered : bool, default=False
@@ -215,7 +215,7 @@ class ConstantCorrelation(CovarianceEstimator):
 
     min_obs = 10
 
-    def __init__(self, *, horizon=1, variance_targeting=False, correlation=None, assume_centered=False):
+    def __init__(self, *, horizon=1, variance_targeting=False, pooled=False, correlation=None, assume_centered=False):
         keep_parameters(self, locals())
 
     def correlate(self, shocks):
@@ -224,12 +224,12 @@ class ConstantCorrelation(CovarianceEstimator):
 
     def estimate(self, moves, n_free):
         "Forecast volatilities and correlations, and put them together."
-        self.garch_ = fit_garch(moves, variance_targeting=self.variance_targeting)
+        self.garch_ = fit_garch(moves, variance_targeting=self.variance_targeting, pooled=self.pooled)
         volatility = np.sqrt(self.garch_.forecast(self.horizon))
         correlation = self.correlate(moves / np.sqrt(self.garch_.variances[:-1]))
         return correlation * volatility * volatility[:, None]
 
-# %% ../../nbs/covariance/dynamic.ipynb #d9807bea
+# %% ../../nbs/covariance/dynamic.ipynb #059d7c4a
 class DynamicCorrelation(ConstantCorrelation):
     """GARCH(1,1) volatilities with dynamic conditional correlations.
 
@@ -237,8 +237,8 @@ class DynamicCorrelation(ConstantCorrelation):
     ----------
     horizon : int, default=1
         Forecast the mean covariance of so many periods.
-    variance_targeting : bool, default=False
-        Hold the long-run variances at the sample's.
+    variance_targeting, pooled : bool, default=False
+        Hold the long-run variances at the sample's; let all assets share alpha and beta besides.
     consistent : bool, default=False
         Aielli's recursion in place of Engle's.
     reach : int or None, default=1
@@ -255,7 +255,8 @@ class DynamicCorrelation(ConstantCorrelation):
     """
 
     def __init__(
-        self, *, horizon=1, variance_targeting=False, consistent=False, reach=1, correlation=None, assume_centered=False
+        self, *, horizon=1, variance_targeting=False, pooled=False, consistent=False, reach=1, correlation=None,
+        assume_centered=False,
     ):
         keep_parameters(self, locals())
 

@@ -47,31 +47,32 @@ def garch_filter(
     rates = np.broadcast_to(beta, squares.shape[1])
     return np.stack([lfilter([1.0], [1.0, -b], d) for b, d in zip(rates, drive.T)], axis=1)
 
-# %% ../../nbs/covariance/garch.ipynb #98727508
+# %% ../../nbs/covariance/garch.ipynb #ded6662d
 def _garch_value(natural, first, squares):
-    "Filter variances of one asset; give them and the mean loss."
+    "Filter variances of assets that share parameters, (K, T); give the mean loss and them."
     omega, alpha, beta = natural
-    before = np.concatenate([[first], squares[:-1]])
+    before = np.concatenate([first[:, None], squares[:, :-1]], axis=1)
     drive = omega + alpha * before
-    drive[0] += beta * first
+    drive[:, 0] += beta * first
     h = lfilter([1.0], [1.0, -beta], drive)
     return (np.log(h) + squares / h).mean() / 2, h, before
 
-# %% ../../nbs/covariance/garch.ipynb #35afbdbc
+# %% ../../nbs/covariance/garch.ipynb #22f8fe75
 def _garch_slopes(natural, first, squares):
-    "Give the loss of one asset, its gradient, Hessian and expected Hessian in omega, alpha and beta."
+    "Give the mean loss, its gradient, Hessian and expected Hessian in omega, alpha and beta."
     value, h, before = _garch_value(natural, first, squares)
-    T, ratio, recursion = len(h), squares / h, [1.0, -natural[2]]
-    drive = np.array([np.ones(T), before, np.concatenate([[first], h[:-1]])])
+    recursion, ratio = [1.0, -natural[2]], squares / h
+    drive = np.array([np.ones_like(h), before, np.concatenate([first[:, None], h[:, :-1]], axis=1)])
     slope = lfilter([1.0], recursion, drive)
-    pull = (1 - ratio) / (2 * T * h)
-    late = np.zeros((3, T))
-    late[:, 1:] = slope[:, :-1]
-    bend = lfilter([1.0], recursion, late) @ pull
-    hessian = (slope * ((2 * ratio - 1) / (2 * T * h**2))) @ slope.T
+    pull = ((1 - ratio) / (2 * h.size * h)).ravel()
+    late = np.zeros_like(slope)
+    late[:, :, 1:] = slope[:, :, :-1]
+    bend = lfilter([1.0], recursion, late).reshape(3, -1) @ pull
+    slope, curve = slope.reshape(3, -1), ((2 * ratio - 1) / (2 * h.size * h**2)).ravel()
+    hessian = (slope * curve) @ slope.T
     hessian[2] += bend
     hessian[:, 2] += bend
-    return value, slope @ pull, hessian, (slope / (2 * T * h**2)) @ slope.T
+    return value, slope @ pull, hessian, (slope / (2 * h.size * h.ravel() ** 2)) @ slope.T
 
 # %% ../../nbs/covariance/garch.ipynb #d6dbe580
 LONGEST = 1 - 1e-6  # the largest persistence
@@ -115,9 +116,9 @@ def _descend(box, slopes, free, limits, value):
                 return new
     return None
 
-# %% ../../nbs/covariance/garch.ipynb #040cc730
-def _fit_one(squares, first, targeted, steps=200):
-    "Minimise the loss of one asset of variance one; give parameters, loss, the slope left and steps."
+# %% ../../nbs/covariance/garch.ipynb #704d8e1a
+def _fit_shared(squares, first, targeted, steps=200):
+    "Minimise the loss of assets (K, T) of variance one that share parameters; give these, loss, slope left and steps."
     limits = np.array([[1e-8, 0.0, 0.0], [10.0, LONGEST, 1.0]])
     if targeted:
         limits[:, 0] = 1.0
@@ -184,25 +185,31 @@ class GarchFit:
         level, share = self.omega / (1 - p), _mean_power(p, horizon)
         return level + share * (self.variances[-1] - level)
 
-# %% ../../nbs/covariance/garch.ipynb #4c56d5e8
+# %% ../../nbs/covariance/garch.ipynb #c93d0c64
 def fit_garch(
     moves,  # (T, N) centred returns
     *,
     variance_targeting: bool = False,  # True: the long-run variance is the sample's
+    pooled: bool = False,  # True: all assets share alpha and beta, each keeps its long-run variance
     backcast=None,  # variance before the first day; None: fading mean of the first 75 squares
 ) -> GarchFit:  # parameters, variances and certificate
     "Fit a GARCH(1,1) to each asset by quasi-maximum likelihood."
     values, _, names = check_returns(moves, name="moves", min_obs=10, constant="raise")
     T, scale = len(values), np.sqrt((values**2).mean(axis=0))
     squares = np.ascontiguousarray((values / scale).T ** 2)
-    first = np.broadcast_to(_backcast(squares.T, None if backcast is None else backcast / scale**2), len(scale))
-    found = [_fit_one(s, f, bool(variance_targeting)) for s, f in zip(squares, first)]
-    (omega, alpha, beta), (loss, gap, steps) = np.array([f[0] for f in found]).T, np.array([f[1:] for f in found]).T
+    first = np.array(np.broadcast_to(_backcast(squares.T, None if backcast is None else backcast / scale**2), len(scale)))
+    groups = [slice(None)] if pooled else [slice(i, i + 1) for i in range(len(scale))]
+    found = [_fit_shared(squares[g], first[g], bool(variance_targeting or pooled)) for g in groups]
+    repeat = len(scale) // len(groups)
+    omega, alpha, beta = np.repeat([f[0] for f in found], repeat, axis=0).T
+    gap, steps = np.repeat([f[2:] for f in found], repeat, axis=0).T
     if not (gap < 1e-5).all():
         worst = names[~(gap < 1e-5)]
         raise SolverError(f"garch: no optimum found for {name_some(worst)}, the slope left is {gap.max():.1e}")
-    variances = garch_filter(values / scale, omega, alpha, beta, backcast=first) * scale**2
+    unit = garch_filter(values / scale, omega, alpha, beta, backcast=first)
+    loss = (np.log(unit[:-1]) + squares.T / unit[:-1]).mean(axis=0) / 2
     likelihood = -T * (loss + np.log(scale) + np.log(2 * np.pi) / 2)
+    variances = unit * scale**2
     return GarchFit(omega * scale**2, alpha, beta, variances, likelihood, gap, steps.astype(int))
 
 # %% ../../nbs/covariance/garch.ipynb #dce5ed74

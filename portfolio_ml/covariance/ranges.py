@@ -13,15 +13,16 @@ from ..core.moments import label
 from ..core.validation import DataError, InsufficientDataError, ShapeError, check_returns, name_some
 from .dynamic import ewma_covariance, exponential_weights
 
-# %% ../../nbs/covariance/ranges.ipynb #d64c2353
+# %% ../../nbs/covariance/ranges.ipynb #b2021aed
 def _check_bars(opening, high, low, closing):
     "Refuse prices that are not positive, and days whose range does not hold its open and close."
-    bars = [np.asarray(p, dtype=float) for p in (opening, high, low, closing)]
+    bars = [np.atleast_1d(np.asarray(p, dtype=float)) for p in (opening, high, low, closing)]
     if len({p.shape for p in bars}) > 1:
         raise ShapeError("bars: open, high, low and close differ in shape")
     for name, p in zip(("open", "high", "low", "close"), bars):
-        if not (np.isfinite(p) & (p > 0)).all():
-            raise DataError(f"{name}: {int((~(p > 0)).sum())} price(s) missing or not positive")
+        good = np.isfinite(p) & (p > 0)
+        if not good.all():
+            raise DataError(f"{name}: {int((~good).sum())} price(s) missing, infinite or not positive")
     first, top, bottom, last = bars
     wrong = (top < np.maximum(first, last) * (1 - 1e-9)) | (bottom > np.minimum(first, last) * (1 + 1e-9))
     if wrong.any():
