@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
-SUPPORT = ("core/", "backtest/record", "optimize/", "allocation/clustering", "covariance/estimator")  # rooms that hold machinery, with a lighter budget
+SUPPORT = ("core/", "backtest/record", "optimize/", "allocation/clustering", "covariance/estimator", "covariance/garch", "covariance/ranges")  # rooms that hold machinery, with a lighter budget
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")
 SECTIONS = ("Key takeaways", "Exercises", "Further reading")
