@@ -21,7 +21,10 @@ from typing import NamedTuple
 from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
-SUPPORT = ("core/", "backtest/record", "optimize/", "allocation/clustering", "covariance/estimator", "covariance/sparse")  # rooms that hold machinery, with a lighter budget
+SUPPORT = (  # rooms that hold machinery, with a lighter budget
+    "core/", "backtest/record", "optimize/", "allocation/clustering", "covariance/components", "covariance/estimator",
+    "covariance/garch", "covariance/ranges", "covariance/sparse", "covariance/spectrum",
+)
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")
 SECTIONS = ("Key takeaways", "Exercises", "Further reading")

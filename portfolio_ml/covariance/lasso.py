@@ -6,7 +6,7 @@
 __all__ = ['GraphicalLasso', 'estimate_graph', 'GraphicalLassoCV', 'score_criterion', 'NodewiseLasso', 'FactorLasso',
            'estimate_factor_graph', 'regress_minimum_variance', 'edge_stability', 'plot_network']
 
-# %% ../../nbs/covariance/lasso.ipynb #bdd919bd
+# %% ../../nbs/covariance/lasso.ipynb #866911d0
 import numpy as np
 import pandas as pd
 
@@ -18,7 +18,7 @@ from portfolio_ml.covariance.sparse import (
     adaptive_penalty, alpha_grid, choose_rows, combine_rows, ebic, factor_lasso, graphical_lasso, nodewise_precision,
     partial_correlations, read_alpha, score_alphas, universal_alpha,
 )
-from ..optimize.splitting import graphical_objective, graphical_path, lasso_rows
+from ..optimize.splitting import graphical_path, lasso_rows
 
 # %% ../../nbs/covariance/lasso.ipynb #4376742a
 class GraphicalLasso(CovarianceEstimator):
