@@ -44,7 +44,7 @@ from portfolio_ml.covariance.factors import (
     factor_regression,
     information_criteria,
     parallel_analysis,
-    poet,
+    poet_covariance,
 )
 from portfolio_ml.data.catalog import load_returns
 
@@ -216,12 +216,12 @@ def test_thresholds():
 def test_poet_limits(T, N):
     "A huge constant: the factor model; zero: the sample covariance; labels come back."
     X = draw(T, N)
-    np.testing.assert_allclose(poet(X, 2, constant=1e9), principal_factors(X, 2).covariance(), atol=1e-16)
-    np.testing.assert_allclose(poet(X, 2, constant=0), X.T @ X / (T - 1), atol=1e-16)
+    np.testing.assert_allclose(poet_covariance(X, 2, constant=1e9), principal_factors(X, 2).covariance(), atol=1e-16)
+    np.testing.assert_allclose(poet_covariance(X, 2, constant=0), X.T @ X / (T - 1), atol=1e-16)
     frame = pd.DataFrame(X, columns=[f"A{i}" for i in range(N)])
-    assert list(poet(frame, 2).index) == list(frame.columns)
+    assert list(poet_covariance(frame, 2).index) == list(frame.columns)
     for rule in ("soft", "hard", "scad"):
-        np.linalg.cholesky(poet(X, 2, threshold=rule))
+        np.linalg.cholesky(poet_covariance(X, 2, threshold=rule))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)

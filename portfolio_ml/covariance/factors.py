@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['information_criteria', 'eigenvalue_ratios', 'parallel_analysis', 'count_factors', 'FactorCovariance', 'learn_factors',
-           'FactorRegression', 'factor_regression', 'ObservedFactorCovariance', 'window_factors', 'poet', 'POET']
+           'FactorRegression', 'factor_regression', 'ObservedFactorCovariance', 'window_factors', 'poet_covariance',
+           'POET']
 
 # %% ../../nbs/covariance/factors.ipynb #b3c045b2
 from dataclasses import dataclass
@@ -267,8 +268,8 @@ def window_factors(
         raise DataError(f"factors: {some}; an array has positions only")
     return moves[:, [known[name] for name in wanted]], wanted
 
-# %% ../../nbs/covariance/factors.ipynb #2a948d23
-def poet(
+# %% ../../nbs/covariance/factors.ipynb #1e290737
+def poet_covariance(
     moves,  # (T, N) centred returns
     n_factors="ic2",  # a number, or the rule of `count_factors`
     *,
