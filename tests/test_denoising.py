@@ -83,7 +83,7 @@ def test_tracy_widom_has_the_printed_quantiles():
     assert (np.diff(cdf) >= -1e-12).all()
     middle, mass = (grid[1:] + grid[:-1]) / 2, np.diff(cdf)
     np.testing.assert_allclose([mass @ middle, mass @ middle**2 - (mass @ middle) ** 2], [-1.2065, 1.6078], atol=2e-3)
-    for bad in (0, 1, 95, -0.1):
+    for bad in (0, 1, 95, -0.1, "high"):
         with pytest.raises(DataError, match="confidence"):
             noise_edge(10, 100, confidence=bad)
 

@@ -79,7 +79,7 @@ def marchenko_pastur_quantile(
     target = 1 - min(1.0, ratio) * (1 - level)
     return float(optimize.brentq(lambda x: marchenko_pastur_cdf(x, ratio, variance) - target, low, high))
 
-# %% ../../nbs/covariance/denoising.ipynb #d4a24dd0
+# %% ../../nbs/covariance/denoising.ipynb #f33b1fe1
 @lru_cache(maxsize=1)
 def _gauss_nodes():
     "Give nodes and weights on (0, 16), beyond which the Airy function is nothing."
@@ -113,7 +113,7 @@ def noise_edge(
     confidence: float | None = 0.95,  # that pure noise stays below; None: the limit for endless samples
 ) -> float:  # an eigenvalue beyond it is more than noise
     "Give the upper edge of noise, with the Tracy-Widom margin of a finite sample."
-    _need_positive(n_assets=n_assets, n_obs=n_obs, variance=variance)
+    _need_positive(n_assets=n_assets, n_obs=n_obs, variance=variance, confidence=1 if confidence is None else confidence)
     if confidence is None:
         return marchenko_pastur_edges(n_obs / n_assets, variance)[1]
     a, b = np.sqrt(max(n_obs - 0.5, 0.5)), np.sqrt(n_assets - 0.5)
