@@ -117,7 +117,7 @@ class GraphicalLassoCV(CovarianceEstimator):
         self.gap_ = best.gap_
         return covariance, precision
 
-# %% ../../nbs/covariance/lasso.ipynb #f06343ce
+# %% ../../nbs/covariance/lasso.ipynb #5d633298
 def score_criterion(
     model: GraphicalLassoCV,  # with its parameters
     moves: np.ndarray,  # (T, N) centred returns
@@ -137,7 +137,7 @@ def score_criterion(
             raise DataError(f"cv={model.cv!r}: at least two blocks of two days are needed")
         scores = score_alphas(moves, alphas, folds).mean(axis=0)
     else:
-        path = graphical_path(sample, alphas, 1 - np.eye(len(sample)), tolerance=1e-2)
+        path = graphical_path(sample, alphas, 1 - np.eye(len(sample)), tolerance=1e-3)
         scores = [-ebic(x.precision, sample, n_free, model.gamma) for x in path]
     return pd.Series(scores, pd.Index(alphas, name="alpha"), name=model.criterion)
 
