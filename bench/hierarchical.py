@@ -22,6 +22,11 @@ def weights(allocator, returns):
     return allocator.fit(returns).weights_
 
 
+def often(work, times: int):
+    "Do a piece of work several times: what takes less than a millisecond is timed ten at once, on both sides."
+    return lambda: [work() for _ in range(times)][-1]
+
+
 def cases() -> list[Case]:
     "List the comparisons."
     from pypfopt import HRPOpt
@@ -47,10 +52,14 @@ def cases() -> list[Case]:
         covariance = returns.cov()
         given = partial(hierarchical_risk_parity, covariance.to_numpy(), second_distance=False)
         fit, peer = partial(weights, plain, returns), partial(weights, theirs, returns)
+        k, times = (10, ", ten times") if n == 20 else (1, "")
         found += [
-            Case(f"HRP, N={n}, covariance given", given, peer, "skfolio, from returns", apart, 1e-12, TARGETS[n]),
+            Case(f"HRP, N={n}, covariance given{times}", often(given, k), often(peer, k), "skfolio, from returns", apart, 1e-12, TARGETS[n]),
             Case(f"HRP, N={n}, from returns", fit, peer, "skfolio, from returns", apart, 1e-12),
-            Case(f"HRP, N={n}, covariance given", given, partial(pypfopt, covariance), "PyPortfolioOpt, covariance given", apart, 1e-12, TARGETS[n]),
+            Case(
+                f"HRP, N={n}, covariance given{times}", often(given, k), often(partial(pypfopt, covariance), k),
+                "PyPortfolioOpt, covariance given", apart, 1e-12, TARGETS[n],
+            ),
             Case(f"HRP of the paper, N={n}, covariance given", partial(hierarchical_risk_parity, covariance.to_numpy())),
         ]
     return found
