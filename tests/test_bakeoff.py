@@ -13,12 +13,12 @@ from portfolio_ml.core.testing import factor_returns
 from portfolio_ml.core.validation import DataError, InsufficientDataError, MissingDataError
 from portfolio_ml.covariance.bakeoff import (
     PORTFOLIOS,
-    bakeoff,
     bootstrap_shares,
     covariance_field,
     judge,
     model_confidence_set,
     period_means,
+    run_bakeoff,
 )
 from portfolio_ml.covariance.estimator import CovarianceEstimator, draw_returns, factor_covariance, qlike
 from portfolio_ml.covariance.shrinkage import LinearShrinkage, QuadraticInverseShrinkage
@@ -56,7 +56,7 @@ FIELD = {"sample": CovarianceEstimator(), "linear": LinearShrinkage(), "QIS": Qu
 
 def test_toy_by_hand():
     days = pd.DataFrame([[1, -1], [-1, 2], [1, 0], [0, 2], [1, -2]], columns=["A", "B"]) / 100
-    run = bakeoff({"x": Told(np.diag([1e-4, 4e-4])), "y": Told(np.diag([2e-4, 2e-4]))}, days, window=2, step=3, costs=0)
+    run = run_bakeoff({"x": Told(np.diag([1e-4, 4e-4])), "y": Told(np.diag([2e-4, 2e-4]))}, days, window=2, step=3, costs=0)
     np.testing.assert_allclose(run.qlike, (np.log(4e-8) + np.array([[1, 0.5], [1, 2], [2, 2.5]])) / 2)
     for walk in run.backtests.values():
         np.testing.assert_allclose(walk.net_returns.iloc[0], [0.008, 0.005])
@@ -65,7 +65,7 @@ def test_toy_by_hand():
 
 
 def test_portfolios_are_the_engines_own(panel):
-    run = bakeoff(FIELD, panel, window=120, step=40, others={"1/N": EqualWeight()})
+    run = run_bakeoff(FIELD, panel, window=120, step=40, others={"1/N": EqualWeight()})
     for name, least in PORTFOLIOS.items():
         rules = {k: MinimumVariance(e, min_weight=least) for k, e in FIELD.items()} | {"1/N": EqualWeight()}
         direct = walk_forward(rules, panel, window=120, rebalance=40, costs=0.001)
@@ -77,17 +77,17 @@ def test_portfolios_are_the_engines_own(panel):
 
 
 def test_calendar_schedule_and_history(panel):
-    month = bakeoff(FIELD, panel, window=120, step="month")
+    month = run_bakeoff(FIELD, panel, window=120, step="month")
     assert month.settings["decisions"] == 14 == len(month.decisions) / 3
-    runs = [bakeoff(FIELD, panel, window=w, history=200, step=50) for w in (60, 200)]
+    runs = [run_bakeoff(FIELD, panel, window=w, history=200, step=50) for w in (60, 200)]
     assert runs[0].qlike.index.equals(runs[1].qlike.index) and len(runs[0].qlike) == 220
     assert runs[0].backtests["long only"].net_returns.index.equals(runs[0].qlike.index)
 
 
 def test_order_processes_and_repetition(panel):
-    one, again = (bakeoff(FIELD, panel, window=120, step=60) for _ in range(2))
-    turned = bakeoff(dict(reversed(FIELD.items())), panel.iloc[:, ::-1], window=120, step=60)
-    both = bakeoff(FIELD, panel, window=120, step=60, n_jobs=2)
+    one, again = (run_bakeoff(FIELD, panel, window=120, step=60) for _ in range(2))
+    turned = run_bakeoff(dict(reversed(FIELD.items())), panel.iloc[:, ::-1], window=120, step=60)
+    both = run_bakeoff(FIELD, panel, window=120, step=60, n_jobs=2)
     pd.testing.assert_frame_equal(one.summary(), again.summary())
     pd.testing.assert_frame_equal(one.qlike, both.qlike)
     np.testing.assert_allclose(one.qlike, turned.qlike[list(FIELD)], rtol=1e-9)
@@ -95,7 +95,7 @@ def test_order_processes_and_repetition(panel):
 
 
 def test_units_add_a_constant(panel):
-    one, half = (bakeoff(FIELD, panel / k, window=120, step=60, costs=0.0) for k in (1, 2))
+    one, half = (run_bakeoff(FIELD, panel / k, window=120, step=60, costs=0.0) for k in (1, 2))
     np.testing.assert_allclose(half.qlike + 2 * np.log(2), one.qlike, rtol=1e-9)
     for name in FIELD:
         np.testing.assert_allclose(half.backtests["long only"].targets[name], one.backtests["long only"].targets[name], atol=1e-7)
@@ -103,14 +103,14 @@ def test_units_add_a_constant(panel):
 
 def test_truth_wins_where_it_is_known():
     truth = factor_covariance(10)
-    run = bakeoff(FIELD | {"truth": Told(truth)}, draw_returns(truth, 3000), window=60, step=60, costs=0.0)
+    run = run_bakeoff(FIELD | {"truth": Told(truth)}, draw_returns(truth, 3000), window=60, step=60, costs=0.0)
     table = run.summary()
     assert table["QLIKE"].idxmin() == "truth" == table["short sales", "volatility"].idxmin()
     assert model_confidence_set(period_means(run.losses())).loc["truth", "in"]
 
 
 def test_failures_are_named_and_have_no_average(panel):
-    run = bakeoff(FIELD | {"moody": Moody()}, panel, window=120, step=40)
+    run = run_bakeoff(FIELD | {"moody": Moody()}, panel, window=120, step=40)
     failed = run.failures[run.failures["estimator"] == "moody"]
     assert 0 < len(failed) < run.settings["decisions"] and set(failed["reason"]) == {"no mood"} and set(failed["stage"]) == {"fit"}
     table = run.summary()
@@ -124,7 +124,7 @@ def test_failures_are_named_and_have_no_average(panel):
 
 def test_singular_sample_has_only_a_long_portfolio():
     short = pd.DataFrame(np.asarray(factor_returns(120, 30)))
-    run = bakeoff(FIELD, short, window=20, step=50)
+    run = run_bakeoff(FIELD, short, window=20, step=50)
     assert set(run.failures["estimator"]) == {"sample"} and set(run.failures["stage"]) == {"QLIKE", "short sales"}
     table = run.summary()
     assert np.isnan(table.loc["sample", ("QLIKE", "")]) and table.loc["sample", ("long only", "volatility")] > 0
@@ -139,7 +139,7 @@ def test_what_is_no_covariance_is_a_failure(bad, panel):
 
 def test_guests_of_scikit_learn(panel):
     guests = {"OAS": OAS(), "ours": LinearShrinkage(rule="oas", ddof=0), "LW": LedoitWolf()}
-    run = bakeoff(guests, panel, window=120, step=60)
+    run = run_bakeoff(guests, panel, window=120, step=60)
     np.testing.assert_allclose(run.qlike["OAS"], run.qlike["ours"], rtol=1e-9)
 
 
@@ -153,18 +153,18 @@ def test_guests_of_scikit_learn(panel):
 )
 def test_bad_arguments(change, error, panel):
     with pytest.raises(error):
-        bakeoff(**({"estimators": FIELD, "returns": panel, "window": 120, "step": 60} | change))
+        run_bakeoff(**({"estimators": FIELD, "returns": panel, "window": 120, "step": 60} | change))
 
 
 def test_missing_returns_are_refused_by_name(panel):
     with pytest.raises(MissingDataError, match="c"):
-        bakeoff(FIELD, panel.assign(c=np.nan), window=120)
+        run_bakeoff(FIELD, panel.assign(c=np.nan), window=120)
     with pytest.raises(DataError, match="measure"):
-        bakeoff(FIELD, panel, window=120, step=150).losses("Sharpe")
+        run_bakeoff(FIELD, panel, window=120, step=150).losses("Sharpe")
 
 
 def test_record_is_frozen_and_draws(panel):
-    run = bakeoff(FIELD, panel, window=120, step=100)
+    run = run_bakeoff(FIELD, panel, window=120, step=100)
     with pytest.raises(AttributeError):
         run.qlike = None
     assert run.plot().get_xlabel() == "QLIKE"

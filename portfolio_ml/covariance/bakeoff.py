@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PORTFOLIOS', 'regular', 'estimated', 'least_variance', 'attempt', 'judge', 'Bakeoff', 'failed_in', 'daily_losses',
            'long_bakeoff', 'describe_bakeoff', 'summarise_bakeoff', 'promised', 'plot_bakeoff', 'read_field',
-           'read_days', 'planned', 'judge_field', 'try_all', 'bakeoff', 'bootstrap_shares', 'period_means',
+           'read_days', 'planned', 'judge_field', 'try_all', 'run_bakeoff', 'bootstrap_shares', 'period_means',
            'model_confidence_set', 'covariance_field']
 
 # %% ../../nbs/covariance/bakeoff.ipynb #3052e4a5
@@ -319,8 +319,8 @@ def try_all(
             failures += [(date, name, *what) for what in failed]
     return pd.DataFrame(scores, panel.index, list(field)).iloc[rows[0] + 1 :], decisions, plans, failures
 
-# %% ../../nbs/covariance/bakeoff.ipynb #531df5cf
-def bakeoff(
+# %% ../../nbs/covariance/bakeoff.ipynb #d7175aaa
+def run_bakeoff(
     estimators: dict,  # {name: anything with `fit` and `covariance_`}
     returns,  # (T, N) simple returns per period, complete
     *,
