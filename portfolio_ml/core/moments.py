@@ -98,7 +98,7 @@ def read_square(
         check_values(values, names, names, name)
     return values, names
 
-# %% ../../nbs/core/moments.ipynb #24e8f653
+# %% ../../nbs/core/moments.ipynb #13830008
 def read_scaled(
     values: np.ndarray,  # (N, N) covariance
     names: pd.Index,  # N names of the assets
@@ -113,14 +113,22 @@ def read_scaled(
         raise kind(f"{name}: the variance of {name_some(names[bad])} is not positive; leave it out")
     volatility = np.sqrt(variance)
     scale = np.where(volatility > 0, volatility, 1.0)
-    correlation = values / scale / scale[:, None]
-    gap = np.abs(correlation - correlation.T)
-    if gap.max() > 1e-8:
+    correlation = values / scale
+    correlation /= scale[:, None]
+    gap = correlation - correlation.T
+    if np.abs(gap, out=gap).max() > 1e-8:
         i, j = np.unravel_index(gap.argmax(), gap.shape)
         raise DataError(f"{name}: not symmetric, see assets {names[i]} and {names[j]}")
-    return volatility, (correlation + correlation.T) / 2
+    return volatility, _symmetric(correlation)
 
-# %% ../../nbs/core/moments.ipynb #83b250b6
+
+def _symmetric(matrix):
+    "Average a matrix with its transpose."
+    both = matrix + matrix.T
+    both /= 2
+    return both
+
+# %% ../../nbs/core/moments.ipynb #145b1030
 def refuse_indefinite(
     correlation: np.ndarray,  # (N, N) correlations
     names: pd.Index,  # N names of the assets
@@ -129,13 +137,13 @@ def refuse_indefinite(
     "Refuse correlations that no returns can have, beyond rounding."
     lifted = correlation.copy()
     lifted.flat[:: len(lifted) + 1] += 1e-8
-    if lapack.dpotrf(lifted, lower=1, clean=0, overwrite_a=1)[1]:
+    if lapack.dpotrf(lifted.T, lower=1, clean=0, overwrite_a=1)[1]:
         low, vectors = np.linalg.eigh(correlation)
         worst = name_some(names[np.argsort(-np.abs(vectors[:, 0]), kind="stable")[:3]])
         text = f"its correlation has an eigenvalue of {low[0]:.3g}, mostly from {worst}"
         raise DataError(f"{name}: not positive semidefinite, {text}")
 
-# %% ../../nbs/core/moments.ipynb #1bbc500e
+# %% ../../nbs/core/moments.ipynb #780c2624
 def check_covariance(
     covariance,  # (N, N) covariance, per period; array or frame
     name: str = "covariance",  # what to call it in a message
@@ -146,7 +154,7 @@ def check_covariance(
     values, names = read_square(covariance, name, names)
     volatility, correlation = read_scaled(values, names, name, riskless)
     refuse_indefinite(correlation, names, name)
-    return (values + values.T) / 2, volatility, correlation, names
+    return _symmetric(values), volatility, correlation, names
 
 # %% ../../nbs/core/moments.ipynb #34f02abd
 def sample_covariance(
