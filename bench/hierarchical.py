@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from bench.harness import Case, once
+from bench.harness import Case, often, once
 
 SIZES, TARGETS = (20, 100, 500), {20: 40, 100: 50, 500: 100}
 
@@ -20,11 +20,6 @@ def market(n: int) -> pd.DataFrame:
 def weights(allocator, returns):
     "Fit an allocator and give its weights."
     return allocator.fit(returns).weights_
-
-
-def often(work, times: int):
-    "Do a piece of work several times: what takes less than a millisecond is timed ten at once, on both sides."
-    return lambda: [work() for _ in range(times)][-1]
 
 
 def cases() -> list[Case]:

@@ -1,11 +1,11 @@
 "Minimum variance and mean-variance, given the covariance, beside PyPortfolioOpt and skfolio; two thousand assets beside one Cholesky factorisation."
 
 import inspect
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from bench.harness import Case, best, peak_memory
+from bench.harness import Case, best, often, peak_memory
 
 SIZES = {20: 50, 100: 30, 500: 100}
 AVERSION, PEER = 5.0, "PyPortfolioOpt, Clarabel"
@@ -66,20 +66,19 @@ def cases() -> list[Case]:
     rows = []
     for n, target in SIZES.items():
         _, mean, covariance = market(n)
-        many, often = 10, ", ten times"  # a call of a tenth of a millisecond is timed ten at once, on both sides
-        least = lambda c=covariance, k=many: [minimum_variance(c) for _ in range(k)][-1]  # noqa: E731
-        tilted = lambda m=mean, c=covariance, k=many: [mean_variance(m, c, risk_aversion=AVERSION) for _ in range(k)][-1]  # noqa: E731
-        sharpe = lambda m=mean, c=covariance, k=many: [maximum_sharpe(m, c) for _ in range(k)][-1]  # noqa: E731
-        peer = lambda ask, n=n, k=many, **how: [theirs(n, ask, **how) for _ in range(k)][-1]  # noqa: E731
-        utility = lambda peer=peer: peer("max_quadratic_utility", risk_aversion=AVERSION)  # noqa: E731
+        once = partial(minimum_variance, covariance), partial(mean_variance, mean, covariance, risk_aversion=AVERSION)
+        sharpe = partial(maximum_sharpe, mean, covariance)
+        least, utility, best_ratio = (
+            often(partial(theirs, n, ask, **how))
+            for ask, how in (("min_volatility", {}), ("max_quadratic_utility", {"risk_aversion": AVERSION}), ("max_sharpe", {"risk_free_rate": 0.0}))
+        )
         apart, apart_best = (lambda a, b, n=n, u=u: compare(n, u, a, b) for u in (False, True))
         rows += [
-            Case(f"minimum variance, N={n}{often}", least, lambda peer=peer: peer("min_volatility"), PEER, apart, 1e-3, target),
-            Case(f"mean-variance, N={n}{often}", tilted, utility, PEER, apart_best, 1e-3, target),
-            Case(f"maximum Sharpe ratio, N={n}{often}", sharpe, lambda peer=peer: peer("max_sharpe", risk_free_rate=0.0), PEER, far, 1e-3),
+            Case(f"minimum variance, N={n}, ten times", often(once[0]), least, PEER, apart, 1e-3, target),
+            Case(f"mean-variance, N={n}, ten times", often(once[1]), utility, PEER, apart_best, 1e-3, target),
+            Case(f"maximum Sharpe ratio, N={n}, ten times", often(sharpe), best_ratio, PEER, far, 1e-3),
         ]
         if n < 500:
-            once = (lambda c=covariance: minimum_variance(c), lambda m=mean, c=covariance: mean_variance(m, c, risk_aversion=AVERSION))
             rows += [
                 Case(f"minimum variance, N={n}", once[0], lambda n=n: conic(n, False), "skfolio", apart, 1e-2),
                 Case(f"mean-variance, N={n}", once[1], lambda n=n: conic(n, True), "skfolio", apart_best, 1e-2),

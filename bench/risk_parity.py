@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from bench.harness import Case, best
+from bench.harness import Case, best, often
 
 
 def market(n: int) -> np.ndarray:
@@ -26,8 +26,8 @@ def cases() -> list[Case]:
 
     found, X, S = [], market(20), np.cov(market(20), rowvar=False)
     found.append(Case(
-        "risk parity, N=20, ten times", lambda S=S: [risk_budgeting(S) for _ in range(10)][-1],
-        lambda X=X: [RiskBudgeting().fit(X).weights_ for _ in range(10)][-1], "skfolio RiskBudgeting", apart, 1e-4, target=40,
+        "risk parity, N=20, ten times", often(lambda S=S: risk_budgeting(S)),
+        often(lambda X=X: RiskBudgeting().fit(X).weights_), "skfolio RiskBudgeting", apart, 1e-4, target=40,
     ))
     for n, target in ((20, 40), (100, 40), (500, 90)):
         X, S = market(n), np.cov(market(n), rowvar=False)

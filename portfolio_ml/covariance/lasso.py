@@ -6,13 +6,14 @@
 __all__ = ['GraphicalLasso', 'estimate_graph', 'GraphicalLassoCV', 'score_criterion', 'NodewiseLasso', 'FactorLasso',
            'estimate_factor_graph', 'regress_minimum_variance', 'edge_stability', 'plot_network']
 
-# %% ../../nbs/covariance/lasso.ipynb #866911d0
+# %% ../../nbs/covariance/lasso.ipynb #22525b94
 import numpy as np
 import pandas as pd
 
 from ..core.allocator import keep_parameters
 from ..core.moments import check_covariance
 from ..core.validation import DataError
+from .denoising import marchenko_pastur_edges
 from .estimator import CovarianceEstimator, invert
 from portfolio_ml.covariance.sparse import (
     adaptive_penalty, alpha_grid, choose_rows, combine_rows, ebic, factor_lasso, graphical_lasso, nodewise_precision,
@@ -212,7 +213,7 @@ class FactorLasso(CovarianceEstimator):
         "Give covariance and precision, shape (N, N), from centred returns, shape (T, N)."
         return estimate_factor_graph(self, moves, n_free)
 
-# %% ../../nbs/covariance/lasso.ipynb #4134b6f2
+# %% ../../nbs/covariance/lasso.ipynb #ce25fabc
 def estimate_factor_graph(
     model: FactorLasso,  # with its parameters
     moves: np.ndarray,  # (T, N) centred returns
@@ -220,10 +221,10 @@ def estimate_factor_graph(
 ) -> tuple[np.ndarray, np.ndarray]:  # covariance and precision
     "Choose the number of factors, estimate both parts, put volatilities back."
     _, volatility, sample, _ = check_covariance(moves.T @ moves / n_free)
-    n, edge = len(sample), (1 + np.sqrt(len(sample) / n_free)) ** 2
-    count = model.n_factors
+    n, count = len(sample), model.n_factors
     if count is None:
-        count = min(max(1, int((np.linalg.eigvalsh(sample) > edge).sum())), n - 1)
+        above = np.linalg.eigvalsh(sample) > marchenko_pastur_edges(n_free / n)[1]
+        count = min(max(1, int(above.sum())), n - 1)
     if isinstance(count, bool) or count != int(count) or not 0 <= count < n:
         raise DataError(f"n_factors={model.n_factors!r}: between 0 and {n - 1} components of {n} assets can be taken out")
     alpha = universal_alpha(n_free, n) if model.alpha is None else model.alpha

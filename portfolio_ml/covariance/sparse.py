@@ -17,12 +17,12 @@ from ..core.validation import DataError, MissingDataError, NonFiniteError, Shape
 from .estimator import log_likelihood
 from ..optimize.splitting import GraphicalSolution, graphical_path, lasso_rows, solve_graphical
 
-# %% ../../nbs/covariance/sparse.ipynb #3aeb3fae
+# %% ../../nbs/covariance/sparse.ipynb #be2bad1e
 def universal_alpha(
     n_free: int,  # days, less one for the means
     n_assets: int,  # N assets
 ) -> float:  # penalty, in units of a correlation
-    "Give the penalty below which noise alone makes entries."
+    "Give a penalty of the order of the largest noise: half of what the largest among all pairs is likely to be."
     return float(np.sqrt(np.log(max(n_assets, 2)) / n_free))
 
 
