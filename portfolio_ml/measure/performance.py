@@ -153,8 +153,6 @@ def equity_curve(
     values, index, columns = check_returns(returns)
     if compounded:
         _refuse_ruin(values, columns)
-    if compounded:
-        _refuse_ruin(values, columns)
     wealth = np.cumprod(1 + values, axis=0) if compounded else 1 + np.cumsum(values, axis=0)
     return _as_given(initial * wealth, returns, index, columns)
 
