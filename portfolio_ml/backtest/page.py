@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHART_COLOURS', 'DASHES', 'PLAIN_LAYOUT', 'PAGE_STYLE', 'html_cell', 'html_table', 'line_looks', 'html_legend',
-           'thin_rows', 'slim_svg', 'embed', 'line_chart', 'log_ticks', 'area_chart', 'html_page', 'html_frame']
+           'thin_rows', 'slim_svg', 'embed', 'log_ticks', 'line_chart', 'area_chart', 'html_page', 'html_frame']
 
 # %% ../../nbs/backtest/page.ipynb #a1346a0b
 import base64
@@ -18,16 +18,16 @@ import pandas as pd
 from ..core.plotting import INK, PALETTE, figure, house_rc, label_lines, percent
 from ..core.validation import DataError
 
-# %% ../../nbs/backtest/page.ipynb #b4e7344e
+# %% ../../nbs/backtest/page.ipynb #96168590
 def html_cell(
     text,  # what the cell says
     heat: float | None = None,  # -1 to 1: how red or blue the cell is
 ) -> str:  # a `td`
     "Write one cell; an interval goes below its number."
-    said = escape("" if text is None else str(text))
-    said = re.sub(r"^(\S.*?) \[(.+)\]$", r"\1<small>\2</small>", said)
-    shade = "" if heat is None or not np.isfinite(heat) else f' class="{"hot" if heat < 0 else "cool"}{min(4, 1 + int(4 * abs(heat)))}"'
-    return f"<td{shade}>{said}</td>" if not shade or abs(heat) >= 0.02 else f"<td>{said}</td>"
+    said = re.sub(r"^(\S.*?) \[(.+)\]$", r"\1<small>\2</small>", escape("" if text is None else str(text)))
+    if heat is None or not abs(heat) >= 0.02:
+        return f"<td>{said}</td>"
+    return f'<td class="{"hot" if heat < 0 else "cool"}{min(4, 1 + int(4 * abs(heat)))}">{said}</td>'
 
 
 def html_table(
@@ -46,9 +46,9 @@ def html_table(
         f'<tr><th scope="row">{head(name)}</th>{"".join(html_cell(x, h) for x, h in zip(row, shade))}</tr>'
         for name, row, shade in zip(frame.index, frame.to_numpy(dtype=object), shades)
     )
-    caption = f"<caption>{escape(caption)}</caption>" if caption else ""
-    box = f'<div class="box" tabindex="0" role="region" aria-label="{escape(caption and re.sub("<.*?>", "", caption) or "table")}">'
-    return f'{box}<table>{caption}<thead><tr><th scope="col">{escape(corner)}</th>{columns}</tr></thead><tbody>{rows}</tbody></table></div>'
+    box = f'<div class="box" tabindex="0" role="region" aria-label="{escape(caption or "table")}">'
+    above = f"<caption><span>{escape(caption)}</span></caption>" if caption else ""
+    return f'{box}<table>{above}<thead><tr><th scope="col">{escape(corner)}</th>{columns}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 # %% ../../nbs/backtest/page.ipynb #ca8e13e4
 CHART_COLOURS = [PALETTE[c] for c in ("blue", "orange", "green", "red", "purple", "sky", "yellow")]
@@ -132,13 +132,25 @@ def embed(
     plt.close(fig)
     return f"<figure><figcaption>{escape(title)}</figcaption>{body}</figure>"
 
-# %% ../../nbs/backtest/page.ipynb #7f4bf8e5
+# %% ../../nbs/backtest/page.ipynb #0fe4ad99
 PLAIN_LAYOUT = {  # fixed margins: a layout that measures every text first takes four times as long
     "figure.constrained_layout.use": False, "figure.subplot.left": 0.1, "figure.subplot.right": 0.985,
     "figure.subplot.top": 0.96, "figure.subplot.bottom": 0.12, "figure.dpi": 100,
 }
 
 
+def log_ticks(
+    ax,  # matplotlib axes
+) -> None:  # nothing: the axis is set
+    "Make the vertical axis logarithmic, with ticks at 1, 2, 5."
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+# %% ../../nbs/backtest/page.ipynb #dcc690c7
 def line_chart(
     frame: pd.DataFrame,  # (T, K) lines
     title: str,  # what it shows
@@ -173,18 +185,6 @@ def line_chart(
             label_lines(ax)
         return embed(fig, alt, title, key)
 
-
-def log_ticks(
-    ax,  # matplotlib axes
-) -> None:  # nothing: the axis is set
-    "Make the vertical axis logarithmic, with ticks at 1, 2, 5."
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
 # %% ../../nbs/backtest/page.ipynb #b6c82984
 def area_chart(
     weights: pd.DataFrame,  # (T, N) weights held
@@ -210,7 +210,7 @@ def area_chart(
         percent(ax.yaxis)
         return embed(fig, alt, title, key)
 
-# %% ../../nbs/backtest/page.ipynb #77313c60
+# %% ../../nbs/backtest/page.ipynb #c198c67e
 PAGE_STYLE = """
 :root{color-scheme:light dark;--ink:#1b232c;--soft:#5b6570;--paper:#fff;--line:#d9dee3;--card:#f5f7f9;--accent:#0b63a5;--hot:213,94,0;--cool:0,114,178}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#a3adb7;--paper:#14191f;--line:#323b45;--card:#1c232b;--accent:#6db8f2;--hot:240,128,60;--cool:74,168,232}}
@@ -225,14 +225,15 @@ figure{margin:.5rem 0;min-width:0}figcaption,caption{font-size:.9rem;text-align:
 svg,img{display:block;width:100%;height:auto;color:var(--soft)}svg *{stroke-linejoin:round}svg text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 .box{overflow-x:auto;margin:.5rem 0;max-width:100%}table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
 th,td{padding:.26rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line);vertical-align:top}
-th[scope=row],thead th:first-child{text-align:left;position:sticky;left:0;background:var(--paper);font-weight:500;white-space:normal;min-width:6.5rem}
+th{overflow-wrap:normal}th[scope=row],thead th:first-child{text-align:left;position:sticky;left:0;background:var(--paper);font-weight:500;white-space:normal;min-width:6.5rem}
+caption span{position:sticky;left:0;display:inline-block;white-space:normal;max-width:min(1080px,calc(100vw - 1.8rem))}.calendar th[scope=row]{min-width:0;white-space:nowrap}
 thead th{font-weight:600;vertical-align:bottom}td small{display:block;font-size:.76rem}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;padding:0;margin:.4rem 0;font-size:.88rem}.legend i{display:inline-block;width:1.6rem;margin-right:.4rem;vertical-align:middle}
 details{border-top:1px solid var(--line);padding:.5rem 0}summary{cursor:pointer;font-weight:600}dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;font-size:.9rem}dd{margin:0}
 """
 PAGE_STYLE += "".join(f".{c}{k}{{background:rgba(var(--{c}),{0.12 * k:.2f})}}" for c in ("hot", "cool") for k in range(1, 5))
 PAGE_STYLE += """
-@media(max-width:480px){main{padding:.8rem .7rem 2rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}.calendar table{font-size:.74rem}.calendar th,.calendar td{padding:.2rem .3rem}.calendar th:first-child{min-width:0!important}}
+@media(max-width:480px){main{padding:.8rem .7rem 2rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}.calendar table{font-size:.74rem}.calendar th,.calendar td{padding:.2rem .3rem}}
 @media print{:root{--ink:#000;--soft:#444;--paper:#fff;--line:#bbb;--card:#f3f3f3}body{font-size:10pt}main{max-width:none;padding:0}h2,h3{break-after:avoid}
 figure,tr,.lead{break-inside:avoid}.box{overflow:visible}table{font-size:7.5pt}th,td{padding:.1rem .25rem}details::details-content{content-visibility:visible!important;block-size:auto!important}.grid{grid-template-columns:1fr 1fr}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
