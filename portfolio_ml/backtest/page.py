@@ -50,9 +50,9 @@ def html_table(
     above = f"<caption><span>{escape(caption)}</span></caption>" if caption else ""
     return f'{box}<table>{above}<thead><tr><th scope="col">{escape(corner)}</th>{columns}</tr></thead><tbody>{rows}</tbody></table></div>'
 
-# %% ../../nbs/backtest/page.ipynb #ca8e13e4
+# %% ../../nbs/backtest/page.ipynb #6513d711
 CHART_COLOURS = [PALETTE[c] for c in ("blue", "orange", "green", "red", "purple", "sky", "yellow")]
-DASHES = ("solid", "dashed", "dotted", "dashdot")
+DASHES = ("solid", "dotted", "dashdot", "dashed")
 
 
 def line_looks(
@@ -62,7 +62,7 @@ def line_looks(
     "Give every strategy its colour and dash."
     looks, n = {}, len(CHART_COLOURS)
     for k, name in enumerate([x for x in names if x != base]):
-        looks[name] = {"color": CHART_COLOURS[k % n], "linestyle": DASHES[(k // n) % 4 * 2 % 4]}
+        looks[name] = {"color": CHART_COLOURS[k % n], "linestyle": DASHES[k // n % 4]}
     return looks | ({base: {"color": PALETTE["grey"], "linestyle": "dashed"}} if base is not None else {})
 
 
@@ -74,13 +74,15 @@ def html_legend(
     keys = (f'<li><i style="border-top:3px {looks[n]["linestyle"].replace("dashdot", "double")} {looks[n]["color"]}"></i>{escape(str(n))}</li>' for n in names)
     return f'<ul class="legend">{"".join(keys)}</ul>'
 
-# %% ../../nbs/backtest/page.ipynb #b3977134
+# %% ../../nbs/backtest/page.ipynb #b410b486
 def thin_rows(
     frame: pd.DataFrame,  # (T, K) lines
     points: int = 300,  # how many to keep, about
     keep: str = "last",  # of each bin: the "last" row, or the "min" of each line
 ) -> pd.DataFrame:  # rows as many as an eye can see
     "Thin lines; the last row is always kept."
+    if isinstance(frame.index, pd.PeriodIndex):  # matplotlib draws dates, not periods
+        frame = frame.set_axis(frame.index.to_timestamp(how="end"))
     step = max(1, -(-len(frame) // points))
     last = np.minimum(np.arange(step - 1, len(frame) + step - 1, step), len(frame) - 1)
     if keep == "last":

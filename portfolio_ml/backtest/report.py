@@ -8,7 +8,7 @@ __all__ = ['sharpe_gaps', 'advantage_table', 'read_trials', 'luck_table', 'mean_
            'span_text', 'verdict_sentence', 'luck_sentence', 'write_headline', 'Report', 'backtest_report',
            'gather_strategies', 'on_common_dates', 'League', 'league_sentence', 'league_text', 'plot_league', 'compare']
 
-# %% ../../nbs/backtest/report.ipynb #cf8c411d
+# %% ../../nbs/backtest/report.ipynb #1920fda6
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from portfolio_ml.backtest.sections import (
 )
 from .validation import probability_of_backtest_overfitting
 from ..core.plotting import figure
-from ..core.validation import DataError, InsufficientDataError, PortfolioError, name_some, write_atomic
+from ..core.validation import DataError, InsufficientDataError, PortfolioError, check_returns, name_some, write_atomic
 from portfolio_ml.measure.inference import (
     deflated_sharpe_ratio, difference_tests, expected_maximum_sharpe, min_track_record_length, probabilistic_sharpe_ratio, sharpe_measure,
     studentised_draws,
@@ -39,7 +39,7 @@ from portfolio_ml.measure.performance import (
 )
 from ..measure.resampling import Blocks, resampled_sums
 
-# %% ../../nbs/backtest/report.ipynb #0cfbebb8
+# %% ../../nbs/backtest/report.ipynb #3151980e
 def sharpe_gaps(
     excess: pd.DataFrame,  # (T, K) returns less cash
     first,  # (P,) positions of the first of each pair
@@ -51,8 +51,8 @@ def sharpe_gaps(
     random_state: int = 0,  # seed
 ) -> pd.DataFrame:  # one row a pair: difference, standard error, low, high, p, corrected p
     "Test differences of Sharpe ratios, p values and intervals holding for all of them together."
-    values = excess.to_numpy()
-    measure, names = sharpe_measure(values, periods), excess.columns
+    values, _, names = check_returns(excess, constant="raise")
+    measure = sharpe_measure(values, periods)
     block = max(1, min(round(periods / 4), len(values) // 10))
     blocks = Blocks(len(values), block, n_resamples, "circular", random_state)
     table = difference_tests(measure, first, second)
@@ -66,23 +66,23 @@ def sharpe_gaps(
     columns |= {"p": p, "corrected p": step_down_p_values(np.abs(z), t)}
     return pd.DataFrame(columns, pd.MultiIndex.from_arrays([names[first], names[second]], names=["first", "second"]))
 
-# %% ../../nbs/backtest/report.ipynb #70b1a7cd
+# %% ../../nbs/backtest/report.ipynb #56cfc1d2
 def advantage_table(
     study: ReportInput,  # what the report is made from
 ) -> pd.DataFrame:  # one row a rival of the benchmark: difference of Sharpe ratios, its test, and the verdict
     "Test each allocator against the benchmark."
-    if not study.rivals or study.base is None:
-        raise InsufficientDataError("nobody to compare with: give a benchmark, or a second allocator")
-    cash = study.backtest.risk_free
-    sides = study.excess[study.rivals].assign(**{study.base: study.benchmark - cash})
-    first = np.arange(len(study.rivals))
+    rivals = [a for a in study.rivals if study.excess[a].std() > 1e-12]  # cash has no Sharpe ratio
+    if not rivals or study.base is None:
+        raise InsufficientDataError("nobody to compare with: give a benchmark, or a second allocator that moves")
+    sides = study.excess[rivals].assign(**{study.base: study.benchmark - study.backtest.risk_free})
+    first = np.arange(len(rivals))
     how = dict(n_resamples=study.n_resamples, confidence=study.confidence, random_state=study.random_state)
     table = sharpe_gaps(sides, first, np.full(len(first), len(first)), study.periods, **how).droplevel("second")
     told = table["corrected p"] <= 1 - study.confidence
     verdict = np.where(told, np.where(table["difference"] > 0, "higher", "lower"), "not told apart")
     return table.assign(verdict=verdict).rename_axis(None)
 
-# %% ../../nbs/backtest/report.ipynb #456431d5
+# %% ../../nbs/backtest/report.ipynb #01737bb4
 def read_trials(
     study: ReportInput,  # what the report is made from
     trials=None,  # (T, K) returns of all variants tried, or their number; None: the allocators
@@ -101,7 +101,8 @@ def read_trials(
     if sharpe_variance is None and number > 1:
         if returns.shape[1] < 2:
             raise DataError(f"trials: {number} variants, but one series; give `sharpe_variance`, or the returns of the variants")
-        sharpe_variance = float(np.nanvar(sharpe_ratio(returns, annualise=False), ddof=1)) * study.periods
+        sharpes = sharpe_ratio(returns, annualise=False).dropna()  # cash has none
+        sharpe_variance = float(sharpes.var(ddof=1)) * study.periods if len(sharpes) > 1 else 0.0
     matrix = returns if returns.shape[1] == number > 1 else None
     return number, (sharpe_variance or 0.0) / study.periods, matrix, said
 
@@ -127,7 +128,7 @@ def luck_table(
         "years needed": length / periods,
     }, excess.columns)
 
-# %% ../../nbs/backtest/report.ipynb #46820554
+# %% ../../nbs/backtest/report.ipynb #b23aebfb
 def mean_break_even(
     lead: np.ndarray,  # advantage in mean return before costs, per period
     drag: np.ndarray,  # what one unit of cost takes from it, per period
@@ -147,7 +148,12 @@ def sharpe_at(
     "Write the Sharpe ratio as a function of the cost rate, from five numbers."
     drag, earned = turnover * (1 + gross), gross - cash
     means, moves = (earned.mean(), drag.mean()), np.cov(earned, drag)
-    return lambda rate: (means[0] - rate * means[1]) / np.sqrt(moves[0, 0] - 2 * rate * moves[0, 1] + rate**2 * moves[1, 1])
+
+    def sharpe(rate):
+        variance = moves[0, 0] - 2 * rate * moves[0, 1] + rate**2 * moves[1, 1]
+        return (means[0] - rate * means[1]) / variance**0.5 if variance > 0 else np.nan
+
+    return sharpe
 
 # %% ../../nbs/backtest/report.ipynb #79ff836d
 def sharpe_break_even(
@@ -510,7 +516,7 @@ class League:
     def _repr_html_(self):
         return f"<p>{escape(self.summary())}</p>{league_text(self).to_html()}"
 
-# %% ../../nbs/backtest/report.ipynb #74fa6d49
+# %% ../../nbs/backtest/report.ipynb #ce5fa08b
 def league_sentence(
     league: "League",  # what `compare` gave
 ) -> str:  # a sentence
@@ -547,16 +553,17 @@ def plot_league(
         star[i, j] = star[j, i] = "*" * int(row["corrected p"] <= 1 - league.confidence)
     ax = figure(1.6 + 0.62 * K, 1.2 + 0.5 * K)[1] if ax is None else ax
     reach = np.nanmax(np.abs(gap))
-    ax.imshow(gap, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto", alpha=0.8)
+    ax.imshow(gap, cmap="RdBu", vmin=-1.7 * reach, vmax=1.7 * reach, aspect="auto")  # pale enough for black numbers
     for i, j in star:
         ax.text(j, i, f"{gap[i, j]:+.2f}{star[i, j]}", ha="center", va="center", fontsize=7.5, color="black")
     ax.set_xticks(range(K), names, rotation=40, ha="right", fontsize=8)
     ax.set_yticks(range(K), names, fontsize=8)
     ax.grid(False)
-    ax.set_title("Sharpe ratio of the row less that of the column" + (", * told apart" if any(star.values()) else ": no pair is told apart"), fontsize=9)
+    found = ", * told apart" if any(star.values()) else ": no pair is told apart"
+    ax.set_title("Sharpe ratio of the row less that of the column" + found, fontsize=9, loc="left")
     return ax
 
-# %% ../../nbs/backtest/report.ipynb #191ea36e
+# %% ../../nbs/backtest/report.ipynb #ab8fe3e9
 def compare(
     backtests,  # a Backtest with several allocators, a list of Backtests, or a dict from name to Backtest
     *,
@@ -569,25 +576,24 @@ def compare(
     "Rank strategies, and say which differences are more than luck."
     excess, span = on_common_dates(gather_strategies(backtests))
     names = excess.columns
-    if base is not None and base not in names:
+    if base not in (None, *names):
         raise DataError(f"base: {base!r} is none of {name_some(names)}")
     periods = infer_periods_per_year(excess.index) if periods_per_year is None else periods_per_year
     how = dict(n_resamples=n_resamples, confidence=confidence, random_state=random_state)
     first, second = np.triu_indices(len(names), 1)
     if base is not None:
-        second = np.full(len(names) - 1, names.get_loc(base))
-        first = np.delete(np.arange(len(names)), second[0])
+        first, second = np.flatnonzero(names != base), np.full(len(names) - 1, names.get_loc(base))
     pairs = sharpe_gaps(excess, first, second, periods, **how)
     found = performance_intervals(excess, periods_per_year=periods, **how)
-    told = pairs[pairs["corrected p"] <= 1 - confidence]
-    wins = [a if d > 0 else b for (a, b), d in told["difference"].items()]
-    losses = [b if d > 0 else a for (a, b), d in told["difference"].items()]
+    told = pairs.loc[pairs["corrected p"] <= 1 - confidence, "difference"]
+    sides = [(a, b) if d > 0 else (b, a) for (a, b), d in told.items()]
     scaled = excess / excess.std()
     inside = model_confidence_set(-scaled, level=confidence, block=max(1.0, min(periods / 4, len(excess) / 3)), n_resamples=n_resamples)
     e, S = found.estimate, "Sharpe ratio"
     table = pd.DataFrame({
         "Sharpe": e.loc[S], "low": found.low.loc[S], "high": found.high.loc[S], "return": e.loc["Annualised return"],
         "volatility": e.loc["Annualised volatility"], "drawdown": e.loc["Maximum drawdown"],
-        "better than": [wins.count(n) for n in names], "worse than": [losses.count(n) for n in names], "in set": inside["in"],
+        "better than": [sum(a == n for a, _ in sides) for n in names], "worse than": [sum(b == n for _, b in sides) for n in names],
+        "in set": inside["in"],
     }, names)
     return League(table.sort_values("Sharpe", ascending=False), pairs, span, confidence)

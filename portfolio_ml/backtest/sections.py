@@ -96,7 +96,7 @@ def choose_benchmark(
         raise DataError(f"benchmark: {int((~np.isfinite(found)).sum())} of its values are missing or infinite")
     return found.rename("benchmark" if benchmark.name is None else str(benchmark.name))
 
-# %% ../../nbs/backtest/sections.ipynb #99264a61
+# %% ../../nbs/backtest/sections.ipynb #26243b3e
 def read_input(
     backtest: Backtest,  # what happened
     allocator=None,  # whose sections to write: a name, a list of names, or None: all
@@ -118,6 +118,8 @@ def read_input(
         raise InsufficientDataError(f"report: {len(net)} periods; at least 20 are needed for an interval of anything")
     if not 0.5 <= confidence < 1:
         raise DataError(f"confidence={confidence!r} must lie between 0.5 and 1, such as 0.95")
+    if n_resamples * (1 - confidence) < 2:
+        raise InsufficientDataError(f"n_resamples={n_resamples!r}: at least {int(np.ceil(2 / (1 - confidence)))} are needed for intervals of {confidence:.0%}")
     periods = infer_periods_per_year(net.index) if periods_per_year is None else float(periods_per_year)
     market = choose_benchmark(backtest, benchmark)
     excess = net.sub(backtest.risk_free, axis=0)
@@ -160,7 +162,7 @@ def rate_text(
     "Write a cost rate; one that no trade could pay is no rate."
     return "-" if pd.isna(rate) else "any" if np.isinf(rate) else "none" if rate == 0 else f"{rate:.2%}"
 
-# %% ../../nbs/backtest/sections.ipynb #1c41e0e4
+# %% ../../nbs/backtest/sections.ipynb #bc396db7
 def luck_columns(
     study: ReportInput,  # what the report is made from
     tables: dict,  # what `report_tables` gave
@@ -173,7 +175,7 @@ def luck_columns(
         told = v["difference"].notna()
         shown[f"less that of {study.base}"] = [signed(*row) if ok else "-" for ok, row in zip(told, v[["difference", "low", "high"]].to_numpy())]
         shown["corrected p"] = [f"{p:.3f}" if ok else "-" for ok, p in zip(told, v["corrected p"])]
-        shown["verdict"] = v["verdict"].fillna("the benchmark")
+        shown["verdict"] = v["verdict"].fillna("-").where(luck.index != study.base, "the benchmark")
     shown["best by luck"] = [f"{x:.2f}" for x in luck["best by luck"]]
     shown["deflated probability"] = [f"{x:.3f}" for x in luck["deflated"]]
     return shown.assign(**{"years needed": ["never" if np.isinf(x) else f"{x:.1f}" for x in luck["years needed"]]})
@@ -282,7 +284,7 @@ def rolling_section(
     said = f"Grey band: where 95 % of the windows of {study.chosen[0]} would lie if its Sharpe ratio had been {whole:.2f} all along (independent days)."
     return html_section("Over time", html_legend(looks, study.net), html_grid(charts), note(said))
 
-# %% ../../nbs/backtest/sections.ipynb #074b6ea8
+# %% ../../nbs/backtest/sections.ipynb #b6800c5d
 def capture_ratios(
     study: ReportInput,  # what the report is made from
 ) -> pd.DataFrame:  # rows: up and down capture, share of months ahead, correlation; one column a rival
@@ -290,8 +292,8 @@ def capture_ratios(
     dated = isinstance(study.net.index, pd.DatetimeIndex)
     sides = study.net[study.rivals].assign(**{study.base: study.benchmark})
     months = aggregate_returns(sides, "month") if dated and study.periods > 12 else sides
-    grown, market = np.log1p(months), months[study.base]
     with np.errstate(divide="ignore", invalid="ignore"):
+        grown, market = np.log1p(months), months[study.base]
         up, down = (np.expm1(grown[which].mean()) for which in (market > 0, market < 0))
         rows = {"Up capture ratio": up / up[study.base], "Down capture ratio": down / down[study.base]}
     rows["Periods ahead" if months is sides else "Months ahead"] = months.gt(market, axis=0).mean()
