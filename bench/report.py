@@ -1,5 +1,6 @@
 "The report of ten allocators over 33 years of 20 stocks, its seconds and bytes; beside it quantstats' HTML report of the same returns, one strategy at a time."
 
+import logging
 import tempfile
 import warnings
 from pathlib import Path
@@ -32,6 +33,7 @@ def theirs(returns) -> str:
     import quantstats
 
     matplotlib.use("agg")
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "page.html"
