@@ -7,10 +7,10 @@ __all__ = ['SHARPE_METHODS', 'TEST_METHODS', 'sharpe_variance_factor', 'sharpe_s
            'lo_annualising_factor', 'annualised_sharpe_eta', 'annualised_sharpe_eta_error',
            'probabilistic_sharpe_ratio', 'expected_maximum_sharpe', 'deflated_sharpe_ratio', 'min_track_record_length',
            'min_backtest_length', 'jobson_korkie_error', 'sharpe_difference_test', 'variance_difference_test',
-           'calibrate_block', 'pairwise_sharpe_tests', 'certainty_equivalent', 'certainty_equivalent_error',
-           'certainty_equivalent_test', 'sharpe_power', 'years_to_tell']
+           'pairwise_sharpe_tests', 'certainty_equivalent', 'certainty_equivalent_error', 'certainty_equivalent_test',
+           'sharpe_power', 'years_to_tell']
 
-# %% ../../nbs/measure/inference.ipynb #de59d5f0
+# %% ../../nbs/measure/inference.ipynb #ea22fd83
 from statistics import NormalDist
 
 import numpy as np
@@ -21,7 +21,7 @@ from portfolio_ml.core.validation import (
     check_returns, name_some,
 )
 from .performance import excess_returns, infer_periods_per_year, kurtosis, sharpe_ratio, skewness
-from .resampling import Blocks, block_rows, bootstrap_interval, resampled_moments
+from .resampling import Blocks, bootstrap_interval, resampled_moments
 from portfolio_ml.measure.smooth import (
     DifferenceTest, difference_test, difference_tests, hac_variance, log_variance_measure, sharpe_measure,
     studentised_draws, utility_measure,
@@ -65,7 +65,7 @@ def _handed(result, like, columns):
         return pd.Series(result, columns)
     return result if np.ndim(like) == 2 else float(result[0])
 
-# %% ../../nbs/measure/inference.ipynb #66018219
+# %% ../../nbs/measure/inference.ipynb #22a2afda
 def _read(returns, risk_free=0.0, periods_per_year=None, annualise=True, min_obs=8):
     "Read returns in excess of the rate: values, columns, periods in the unit of time and in a year."
     values, index, columns = check_returns(excess_returns(returns, risk_free), min_obs=min_obs)
@@ -86,7 +86,7 @@ def _block(block, n_obs, yearly, kind="circular"):
         raise InsufficientDataError(f"block={block!r}: fewer than four blocks in {n_obs} observations")
     return block
 
-# %% ../../nbs/measure/inference.ipynb #d720ac30
+
 SHARPE_METHODS = ("iid", "non-normal", "lo", "hac", "stationary", "circular")
 
 
@@ -258,7 +258,7 @@ def expected_maximum_sharpe(
     best = (1 - np.euler_gamma) * ndtri(1 - 1 / many) + np.euler_gamma * ndtri(1 - 1 / (many * np.e))
     return _plain(np.sqrt(v) * np.maximum(best, 0.0), n_trials)
 
-# %% ../../nbs/measure/inference.ipynb #19b85001
+# %% ../../nbs/measure/inference.ipynb #0e1f85e2
 def deflated_sharpe_ratio(
     sharpe,  # estimated Sharpe ratio of the strategy chosen, per period
     n_obs,  # T observations
@@ -287,7 +287,7 @@ def min_track_record_length(
         length = 1 + factor * (z / np.maximum(s - b, 0.0)) ** 2 if z else np.ones_like(s)
     return _plain(np.where(s > b, length, np.inf), sharpe)
 
-# %% ../../nbs/measure/inference.ipynb #b0292e47
+
 def min_backtest_length(
     n_trials,  # N independent strategies tried
     sharpe=1.0,  # Sharpe ratio per year that luck should not reach
@@ -298,7 +298,7 @@ def min_backtest_length(
         raise DataError(f"sharpe={sharpe!r} must be positive: luck reaches the others in any backtest")
     return _plain((expected_maximum_sharpe(n_trials) / s) ** 2, n_trials)
 
-# %% ../../nbs/measure/inference.ipynb #47afa083
+# %% ../../nbs/measure/inference.ipynb #886e3d34
 def jobson_korkie_error(
     values: np.ndarray,  # (T, N) returns per period
     first,  # (P,) which series
@@ -328,7 +328,7 @@ def _pair(a, b):
     index = a.index if series[0] else b.index if series[1] else None
     return pd.DataFrame({name: np.asarray(x) for name, x in zip(names, (a, b))}, index)
 
-# %% ../../nbs/measure/inference.ipynb #9113db9c
+
 def _ways(method, values, first, second, unit, yearly, block, n_resamples, random_state, allowed=TEST_METHODS):
     "Say how `difference_tests` carries a method out: standard errors, blocks, or neither."
     _choose(method, allowed, "method")
@@ -382,44 +382,6 @@ def variance_difference_test(
     how = _ways(method, values, [0], [1], 1.0, yearly, block, n_resamples, random_state, TEST_METHODS[:2])
     how |= dict(null=null, confidence=confidence, kernel=kernel, prewhiten=prewhiten)
     return difference_test(log_variance_measure(values, standardise), names, method, **how)
-
-# %% ../../nbs/measure/inference.ipynb #10f09326
-def _var_worlds(x, n_worlds, random_state):
-    "Draw histories from a first-order vector autoregression with resampled residuals, (T, n_worlds, 2)."
-    T = len(x)
-    past = np.column_stack([np.ones(T - 1), x[:-1]])
-    coefficients = np.linalg.lstsq(past, x[1:], rcond=None)[0]
-    residuals = x[1:] - past @ coefficients
-    blocks = Blocks(T - 1, min(5, T - 1), n_worlds, random_state=random_state)
-    rows = np.vstack([block_rows(*drawn, T - 1) for drawn in blocks.batches()])
-    worlds = np.empty((T, n_worlds, 2))
-    worlds[0] = x[rows[:, 0]]
-    for t in range(1, T):
-        worlds[t] = coefficients[0] + worlds[t - 1] @ coefficients[1:] + residuals[rows[:, t - 1]]
-    return worlds
-
-
-def calibrate_block(
-    a,  # (T,) simple returns per period of one strategy, decimals
-    b,  # (T,) of the other, of the same dates
-    candidates=(1, 3, 6, 10),  # block lengths to try
-    *,
-    level: float = 0.05,  # of the test
-    n_worlds: int = 400,  # artificial histories
-    n_resamples: int = 199,  # histories to draw from each
-    random_state: int = 0,  # seed
-) -> pd.Series:  # share of false rejections with each block length; take the one nearest to the level
-    "Calibrate the block length of the Sharpe test on a semi-parametric model of the two: Ledoit and Wolf (2008)."
-    _share(level, "level")
-    values = _read(_pair(a, b))[0]
-    truth = np.diff(sharpe_measure(values).estimate[::-1])[0]
-    worlds = sharpe_measure(_var_worlds(values, n_worlds, random_state).reshape(len(values), -1))
-    first, found = np.arange(0, 2 * n_worlds, 2), {}
-    for size in candidates:
-        blocks = Blocks(len(values), _block(size, len(values), 252), n_resamples, "circular", random_state)
-        tests = difference_tests(worlds, first, first + 1, blocks=blocks, null=truth)
-        found[size] = (tests["p value"] <= level).mean()
-    return pd.Series(found, name="rejected").rename_axis("block")
 
 # %% ../../nbs/measure/inference.ipynb #710a5442
 def _holm(p):

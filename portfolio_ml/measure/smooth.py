@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'SmoothMeasure', 'sharpe_measure', 'log_variance_measure', 'utility_measure', 'kernel_weights',
            'andrews_bandwidth', 'hac_variance', 'studentised_draws', 'difference_tests', 'DifferenceTest',
-           'difference_test']
+           'difference_test', 'calibrate_block']
 
-# %% ../../nbs/measure/smooth.ipynb #de0e6395
+# %% ../../nbs/measure/smooth.ipynb #5fa4f213
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -15,8 +15,8 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from ..core.validation import DataError
-from .resampling import Blocks
+from ..core.validation import DataError, ShapeError, check_returns
+from .resampling import Blocks, block_rows
 
 # %% ../../nbs/measure/smooth.ipynb #3c539b81
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class SmoothMeasure:
         "The measure of the sample, (N,)."
         return self.value(self.means)
 
-# %% ../../nbs/measure/smooth.ipynb #497aa414
+# %% ../../nbs/measure/smooth.ipynb #0d1bf8a3
 def _first_two(values, standardise=True):
     "Stack returns and their squares, (N, T, 2); standardised, so that units play no role."
     centre = values.mean(axis=0) * standardise
@@ -77,9 +77,9 @@ def sharpe_measure(
 
     def slope(means):
         m, top = means[..., 0], centre / scale + means[..., 0]
-        variance = means[..., 1] - m**2
-        by_mean = variance**-0.5 + top * m * variance**-1.5
-        return year * np.stack([by_mean, -0.5 * top * variance**-1.5], axis=-1)
+        deviation = np.sqrt(means[..., 1] - m**2)
+        pull = top / deviation**3
+        return year * np.stack([1 / deviation + m * pull, -0.5 * pull], axis=-1)
 
     return SmoothMeasure("Sharpe ratio", features, value, slope, year)
 
@@ -101,24 +101,21 @@ def log_variance_measure(
 
     return SmoothMeasure("log variance", features, value, slope)
 
-# %% ../../nbs/measure/smooth.ipynb #26fabc11
+# %% ../../nbs/measure/smooth.ipynb #5880efff
 def _wealth_value(gamma, periods):
-    "The certainty equivalent of power utility from the mean of (1 + r)^(1 - gamma), or of the logarithm; and its slope."
+    "The certainty equivalent from the mean of ((1 + r)^(1 - gamma) - 1) / (1 - gamma), or of the logarithm; and its slope."
+    k = 1 - gamma
+
     def value(means):
         m = means[..., 0]
-        grown = np.exp(periods * m) if gamma == 1 else m ** (periods / (1 - gamma))
-        return grown - 1
+        return np.expm1(periods * (np.log1p(k * m) / k if k else m))
 
     def slope(means):
-        m = means[..., 0]
-        if gamma == 1:
-            return (periods * np.exp(periods * m))[..., None]
-        power = periods / (1 - gamma)
-        return (power * m ** (power - 1))[..., None]
+        return periods * (1 + value(means))[..., None] / (1 + k * means)
 
     return value, slope
 
-# %% ../../nbs/measure/smooth.ipynb #e527aace
+# %% ../../nbs/measure/smooth.ipynb #04b003f4
 def utility_measure(
     values: np.ndarray,  # (T, N) simple returns per period
     risk_aversion: float,  # gamma, not negative
@@ -134,8 +131,8 @@ def utility_measure(
     if utility == "power":
         if (values <= -1).any():
             raise DataError("returns: a loss of everything has no certainty equivalent under power utility")
-        growth = np.log1p(values.T)
-        features = (growth if gamma == 1 else np.exp((1 - gamma) * growth))[..., None]
+        growth, k = np.log1p(values.T), 1 - gamma
+        features = (np.expm1(k * growth) / k if k else growth)[..., None]
         return SmoothMeasure("certainty equivalent", features, *_wealth_value(gamma, periods))
     T, features = len(values), np.stack([values.T, values.T**2], axis=-1)
     half = gamma / 2 * T / (T - 1)
@@ -273,13 +270,13 @@ def studentised_draws(
         errors.append(_block_errors(count, sums, middle, slope(means), first, second, n_blocks) / (n_blocks * b))
     return np.vstack(draws), np.vstack(errors)
 
-# %% ../../nbs/measure/smooth.ipynb #1568effa
+# %% ../../nbs/measure/smooth.ipynb #3dc647e6
 def _block_errors(count, sums, middle, slopes, first, second, n_blocks):
     "Root of the summed squares of what each block adds to a measure, (b, P)."
     T, (n, P, D) = len(sums), slopes.shape
     p, q = np.triu_indices(D)
     twice, found = np.where(p == q, 1.0, 2.0), np.empty((n, P))
-    step = max(1, 4_000_000 // (max(T, n) * len(p)))
+    step = max(1, 500_000 // (max(T, n) * len(p)))
     for k in range(0, P, step):
         part = slice(k, k + step)
         sides = [first[part]] if second is None else [first[part], second[part]]
@@ -388,3 +385,43 @@ def difference_test(
     *numbers, low, high = (float(row[c]) for c in COLUMNS)
     estimates, n_obs = tuple(float(x) for x in measure.estimate), measure.features.shape[1]
     return DifferenceTest(measure.name, method, tuple(names), estimates, *numbers, (low, high), confidence, null, n_obs)
+
+# %% ../../nbs/measure/smooth.ipynb #d5ef5b0b
+def _var_worlds(x, n_worlds, random_state):
+    "Draw histories from a first-order vector autoregression with resampled residuals, (T, n_worlds, 2)."
+    T = len(x)
+    past = np.column_stack([np.ones(T - 1), x[:-1]])
+    coefficients = np.linalg.lstsq(past, x[1:], rcond=None)[0]
+    residuals = x[1:] - past @ coefficients
+    blocks = Blocks(T - 1, min(5, T - 1), n_worlds, random_state=random_state)
+    rows = np.vstack([block_rows(*drawn, T - 1) for drawn in blocks.batches()])
+    worlds = np.empty((T, n_worlds, 2))
+    worlds[0] = x[rows[:, 0]]
+    for t in range(1, T):
+        worlds[t] = coefficients[0] + worlds[t - 1] @ coefficients[1:] + residuals[rows[:, t - 1]]
+    return worlds
+
+# %% ../../nbs/measure/smooth.ipynb #95fa3311
+def calibrate_block(
+    returns,  # (T, 2) returns per period of two strategies
+    candidates=(1, 3, 6, 10),  # block lengths to try
+    *,
+    level: float = 0.05,  # of the test
+    n_worlds: int = 400,  # artificial histories
+    n_resamples: int = 199,  # histories to draw from each
+    random_state: int = 0,  # seed
+) -> pd.Series:  # share of false rejections with each block length; take the one nearest to the level
+    "Calibrate the block length of the Sharpe test on a model of the two strategies: Ledoit and Wolf (2008)."
+    values = check_returns(returns, min_obs=8, constant="raise")[0]
+    if values.shape[1] != 2:
+        raise ShapeError(f"returns: {values.shape[1]} columns; a block length is calibrated for two strategies")
+    if not 0 < level < 1:
+        raise DataError(f"level={level!r} must lie between 0 and 1")
+    T, truth = len(values), -np.diff(sharpe_measure(values).estimate)[0]
+    worlds = sharpe_measure(_var_worlds(values, n_worlds, random_state).reshape(T, -1))
+    first, found = np.arange(0, 2 * n_worlds, 2), {}
+    for size in candidates:
+        blocks = Blocks(T, size, n_resamples, "circular", random_state)
+        tests = difference_tests(worlds, first, first + 1, blocks=blocks, null=truth)
+        found[size] = (tests["p value"] <= level).mean()
+    return pd.Series(found, name="rejected").rename_axis("block")
