@@ -286,7 +286,7 @@ def test_power_by_simulation():
 
 def test_results_and_pairs(stocks):
     "A single test and the row of the table agree; signs turn; a strategy against itself is no different."
-    for method in I.TEST_METHODS:
+    for method in I.DIFFERENCE_METHODS:
         table = I.pairwise_sharpe_tests(stocks, method=method, n_resamples=300)
         one = I.sharpe_difference_test(stocks["AAPL"], stocks["XOM"], method=method, n_resamples=300)
         row = table.loc[("AAPL", "XOM")]
