@@ -182,7 +182,7 @@ def overfitting_line(
     r = result
     return f"PBO {r.pbo:.3f} of {len(r.names)} strategies, {len(r.logits):,} choices of {r.n_blocks // 2} of {r.n_blocks} blocks, {r.n_obs:,} rows"
 
-# %% ../../nbs/backtest/validation.ipynb #9f79c3d9
+# %% ../../nbs/backtest/validation.ipynb #f6f2f1ac
 def plot_overfitting(
     result: "BacktestOverfitting",  # what `probability_of_backtest_overfitting` gave
     kind: str = "logits",  # "logits", "degradation" or "dominance"
@@ -194,8 +194,9 @@ def plot_overfitting(
         raise DataError(f"plot: {kind!r} is none of logits, degradation, dominance")
     ax = figure()[1] if ax is None else ax
     if kind == "logits":
-        edges = np.linspace(min(r.logits.min(), -0.1), max(r.logits.max(), 0.1), 41)
-        edges = np.sort(np.append(edges, 0.0))
+        step = max(np.ptp(np.append(r.logits, 0.0)), 0.1) / 40
+        low, high = np.floor(min(r.logits.min(), 0.0) / step), np.ceil(max(r.logits.max(), 0.0) / step)
+        edges = step * np.arange(low - 1, high + 2)
         for part, colour in ((r.logits[r.logits <= 0], PALETTE["red"]), (r.logits[r.logits > 0], PALETTE["blue"])):
             ax.hist(part, edges, color=colour)
         ax.set(xlabel="log odds of the rank out of sample", ylabel="choices", title=f"Overfitted in {r.pbo:.0%} of the choices")
@@ -204,7 +205,7 @@ def plot_overfitting(
         ax.scatter(r.in_sample[some], r.out_of_sample[some], s=5, alpha=0.4, linewidths=0, color=PALETTE["blue"], rasterized=True)
         ends = np.array([r.in_sample.min(), r.in_sample.max()])
         ax.plot(ends, r.out_of_sample.mean() + r.slope * (ends - r.in_sample.mean()), color=PALETTE["red"])
-        ax.set(xlabel=f"{unit}, where it was chosen", ylabel="in the other half", title=f"Slope {r.slope:.2f}")
+        ax.set(xlabel=f"{unit}, where it was chosen", ylabel="in the other half", title=f"Slope between the halves: {r.slope:.2f}")
     else:
         for values, name in ((r.out_of_sample, "the chosen"), (r.out_of_sample_mean, "mean of all")):
             ax.plot(np.sort(values), np.arange(1, len(values) + 1) / len(values), label=name)
@@ -212,7 +213,7 @@ def plot_overfitting(
         ax.legend()
     return ax
 
-# %% ../../nbs/backtest/validation.ipynb #c3c5f639
+# %% ../../nbs/backtest/validation.ipynb #f66fa1ed
 @dataclass(frozen=True, eq=False, repr=False)
 class BacktestOverfitting:
     """What choosing the best of many backtests is worth, over all choices of half of the history.
@@ -251,6 +252,9 @@ class BacktestOverfitting:
         return float(moved @ self.out_of_sample / (moved @ moved)) if np.ptp(self.in_sample) > 0 else np.nan
 
     summary, to_frame, plot, __repr__ = overfitting_summary, choices_table, plot_overfitting, overfitting_line
+
+    def _repr_html_(self) -> str:
+        return f"<p>{overfitting_line(self)}</p>{overfitting_summary(self).to_frame().round(4).to_html()}"
 
 # %% ../../nbs/backtest/validation.ipynb #ba03644b
 def probability_of_backtest_overfitting(
