@@ -1,9 +1,8 @@
-"The bake-off: toys by hand, the engine's own answer, failures by name, confidence sets against arch, and what is refused."
+"The bake-off: toys by hand, the engine's own answer, failures by name, and what is refused."
 
 import numpy as np
 import pandas as pd
 import pytest
-from arch.bootstrap import MCS
 from sklearn.covariance import OAS, LedoitWolf
 
 from portfolio_ml.allocation.baselines import EqualWeight
@@ -13,15 +12,14 @@ from portfolio_ml.core.testing import factor_returns
 from portfolio_ml.core.validation import DataError, InsufficientDataError, MissingDataError
 from portfolio_ml.covariance.bakeoff import (
     PORTFOLIOS,
-    bootstrap_shares,
     covariance_field,
     judge,
-    model_confidence_set,
     period_means,
     run_bakeoff,
 )
 from portfolio_ml.covariance.estimator import CovarianceEstimator, draw_returns, factor_covariance, qlike
 from portfolio_ml.covariance.shrinkage import LinearShrinkage, QuadraticInverseShrinkage
+from portfolio_ml.measure.multiplicity import model_confidence_set
 
 
 class Told(CovarianceEstimator):
@@ -174,58 +172,6 @@ def test_record_is_frozen_and_draws(panel):
 def test_field_is_complete():
     field = covariance_field()
     assert len(field) == 13 and all(isinstance(e, CovarianceEstimator) for e in field.values())
-
-
-# the model confidence set
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_confidence_set_equals_arch(seed):
-    rng = np.random.default_rng(seed)
-    losses = pd.DataFrame(rng.chisquare(1, (90, 7)) + rng.uniform(0, 0.6, 7), columns=list("abcdefg"))
-    theirs = MCS(losses, size=0.1, reps=400, block_size=4, seed=seed)
-    theirs.compute()
-    shares = np.array([np.bincount(rows, minlength=90) for rows in theirs._bootstrap_indices]) / 90
-    ours = model_confidence_set(losses, shares=shares)
-    np.testing.assert_allclose(ours["p"], theirs.pvalues["Pvalue"].reindex(ours.index), atol=1e-12)
-    assert sorted(ours.index[ours["in"]]) == theirs.included
-
-
-def test_confidence_set_by_hand():
-    table = pd.DataFrame({"good": [0, 0, 0], "bad": [1, 2, 3]})
-    assert model_confidence_set(table, shares=np.eye(3))["p"].to_dict() == {"good": 1.0, "bad": 0.0}
-
-
-def test_confidence_set_ignores_order_and_twins():
-    rng = np.random.default_rng(0)
-    losses = pd.DataFrame(rng.standard_normal((80, 4)) + [0, 0, 0.5, 1], columns=list("abcd"))
-    base = model_confidence_set(losses, n_draws=300)
-    pd.testing.assert_frame_equal(base, model_confidence_set(losses[list("dcba")], n_draws=300).loc[list("abcd")])
-    twins = model_confidence_set(losses.assign(e=losses["a"]), n_draws=300)
-    assert twins.loc["e", "in"] == twins.loc["a", "in"] == base.loc["a", "in"]
-    assert model_confidence_set(losses[["a"]])["in"].all()
-
-
-def test_confidence_set_keeps_the_best_as_often_as_it_says():
-    kept = [
-        model_confidence_set(np.random.default_rng(s).standard_normal((100, 4)) + [0, 0.3, 0.3, 0.6], block=1, n_draws=200)["in"].iloc[0]
-        for s in range(60)
-    ]
-    assert np.mean(kept) >= 0.9
-
-
-def test_bootstrap_shares():
-    shares = bootstrap_shares(50, block=5, n_draws=4000)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    np.testing.assert_allclose(shares.mean(axis=0), 1 / 50, atol=2e-3)
-    rng = np.random.default_rng(1)
-    noise = rng.standard_normal(2000)
-    slow = pd.Series(noise).rolling(5).sum().dropna().to_numpy()
-    alone, together = ((bootstrap_shares(len(slow), block=b, n_draws=500) @ slow).std() for b in (1, 40))
-    assert 1.7 < together / alone < 2.7  # the truth is sqrt(5)
-    assert (bootstrap_shares(30) == bootstrap_shares(30)).all() and not (bootstrap_shares(30) == bootstrap_shares(30, random_state=1)).all()
-    with pytest.raises(DataError, match="block"):
-        bootstrap_shares(30, block=0.5)
 
 
 def test_period_means_drop_the_first_rows():

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PORTFOLIOS', 'regular', 'estimated', 'hold_least_variance', 'attempt', 'judge', 'Bakeoff', 'failed_in',
            'daily_losses', 'long_bakeoff', 'describe_bakeoff', 'summarise_bakeoff', 'promised', 'plot_bakeoff',
-           'read_field', 'read_days', 'planned', 'judge_field', 'try_all', 'run_bakeoff', 'bootstrap_shares',
-           'period_means', 'model_confidence_set', 'covariance_field']
+           'read_field', 'read_days', 'planned', 'judge_field', 'try_all', 'run_bakeoff', 'period_means',
+           'covariance_field']
 
 # %% ../../nbs/covariance/bakeoff.ipynb #3052e4a5
 from collections.abc import Mapping
@@ -355,27 +355,7 @@ def _periods(panel):
     "Infer periods a year; 252 for a panel without dates."
     return infer_periods_per_year(panel) if isinstance(panel.index, pd.DatetimeIndex | pd.PeriodIndex) else 252.0
 
-# %% ../../nbs/covariance/bakeoff.ipynb #15946458
-def bootstrap_shares(
-    n_rows: int,  # rows of the table to be resampled
-    *,
-    block: float = 3.0,  # mean length of a block
-    n_draws: int = 1000,  # draws
-    random_state: int = 0,  # seed
-) -> np.ndarray:  # (B, n_rows) share of each row in each draw
-    "Draw by the stationary bootstrap: `shares @ table` are the means of the resampled table."
-    if not block >= 1:
-        raise DataError(f"block: {block!r} is not a length, 1 or more")
-    rng, at = np.random.default_rng(random_state), np.arange(n_rows)
-    fresh = rng.random((n_draws, n_rows)) < 1 / block
-    fresh[:, 0] = True
-    starts = rng.integers(n_rows, size=(n_draws, n_rows))
-    begun = np.maximum.accumulate(np.where(fresh, at, 0), axis=1)
-    rows = (np.take_along_axis(starts, begun, axis=1) + at - begun) % n_rows
-    flat = rows + n_rows * np.arange(n_draws)[:, None]
-    return np.bincount(flat.ravel(), minlength=n_draws * n_rows).reshape(n_draws, n_rows) / n_rows
-
-# %% ../../nbs/covariance/bakeoff.ipynb #a249810b
+# %% ../../nbs/covariance/bakeoff.ipynb #aa115998
 def period_means(
     table: pd.DataFrame,  # (T, K) by day
     days: int = 21,  # days of a period
@@ -383,38 +363,6 @@ def period_means(
     "Average over periods of equal length; the first rows that fill none are left out."
     rest = table.iloc[len(table) % days :]
     return rest.groupby(np.arange(len(rest)) // days).mean()
-
-
-def model_confidence_set(
-    losses,  # (T, K) losses of K models in T periods, not missing
-    *,
-    level: float = 0.9,  # probability that the best is in the set
-    shares: np.ndarray | None = None,  # (B, T) of `bootstrap_shares`; None: drawn with the arguments below
-    **bootstrap,  # block, n_draws, random_state
-) -> pd.DataFrame:  # by model: mean loss, p-value, whether it is in the set
-    "Find the models that cannot be told from the best."
-    values, _, names = check_returns(losses, name="losses", min_obs=2)
-    shares = bootstrap_shares(len(values), **bootstrap) if shares is None else np.asarray(shares, dtype=float)
-    means, drawn = values.mean(axis=0), shares @ values
-    gaps = means[:, None] - means
-    moved = drawn[:, :, None] - drawn[:, None, :] - gaps
-    scale = np.sqrt((moved**2).mean(axis=0))
-    scale[scale <= 1e-15 * np.abs(means).max()] = np.inf  # the same losses cannot be told apart
-    p = _eliminate(gaps / scale, moved / scale)
-    return pd.DataFrame({"loss": means, "p": p, "in": p > 1 - level}, names).rename_axis(getattr(names, "name", None))
-
-
-def _eliminate(gaps, moved):
-    "Drop the worst until one is left; p-values never fall."
-    left, p, highest = np.arange(len(gaps)), np.ones(len(gaps)), 0.0
-    while len(left) > 1:
-        inside = gaps[np.ix_(left, left)]
-        chance = moved[:, left[:, None], left].max(axis=(1, 2))
-        highest = max(highest, float((inside.max() < chance).mean()))
-        worst = inside.max(axis=1).argmax()
-        p[left[worst]] = highest
-        left = np.delete(left, worst)
-    return p
 
 # %% ../../nbs/covariance/bakeoff.ipynb #203d2ea0
 def covariance_field() -> dict:  # name to estimator

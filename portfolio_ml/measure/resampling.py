@@ -231,19 +231,19 @@ def bootstrap_interval(
         raise DataError(f"method={method!r} is none of percentile, basic, normal")
     return 2 * estimate - high, 2 * estimate - low
 
-# %% ../../nbs/measure/resampling.ipynb #0fe1fc13
+# %% ../../nbs/measure/resampling.ipynb #cf386c5f
 def compare_with(
     returns: pd.DataFrame,  # (T, K) returns per period, one column a strategy
     base: str,  # the column to compare with
     measure: str = "Sharpe",  # "Sharpe", "volatility" (differences in logarithms) or "mean"
     *,
-    tries: int = 1,  # variants tried: differences get intervals that hold for all of them
+    tries: int = 1,  # variants tried: differences get intervals that hold for all of them, too
     block: float | None = None,  # mean block length; None: a quarter of a year
-    n_resamples: int = 2000,  # how many histories to draw
+    n_resamples: int = 10_000,  # how many histories to draw
     confidence: float = 0.95,  # of the intervals
     periods_per_year: float | None = None,  # None: inferred from the dates
     random_state: int = 0,  # seed
-) -> pd.DataFrame:  # one row a strategy: measure, low, high, difference, d low, d high
+) -> pd.DataFrame:  # one row a strategy: measure, low, high, difference, d low, d high, and for all tries
     "Compare strategies with one of them, by the stationary bootstrap."
     values, index, names = check_returns(returns, min_obs=8)
     if base not in names:
@@ -261,7 +261,11 @@ def compare_with(
     truth = read[measure](ResampledMoments(values.mean(axis=0)[None], values.std(axis=0, ddof=1)[None]))[0]
     b, scale = names.get_loc(base), np.log if measure == "volatility" else np.asarray
     gap, gaps = scale(truth) - scale(truth[b]), scale(draws) - scale(draws[:, [b]])
-    low, high = bootstrap_interval(draws, confidence=confidence)
-    d_low, d_high = bootstrap_interval(gaps, confidence=confidence, tries=tries)
-    columns = {measure: truth, "low": low, "high": high, "difference": gap, "d low": d_low, "d high": d_high}
-    return pd.DataFrame(columns, names)
+    table = pd.DataFrame({measure: truth}, names)
+    table["low"], table["high"] = bootstrap_interval(draws, confidence=confidence)
+    table["difference"] = gap
+    for count in sorted({1, tries}):
+        ends = ("d low", "d high") if count == 1 else (f"d low ({count})", f"d high ({count})")
+        for end, values in zip(ends, bootstrap_interval(gaps, confidence=confidence, tries=count)):
+            table[end] = values
+    return table
