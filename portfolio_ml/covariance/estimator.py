@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['invert', 'log_likelihood', 'CovarianceEstimator', 'learn', 'precision_of', 'score_days', 'join_skfolio_moments',
            'frobenius_loss', 'stein_loss', 'minimum_variance_loss', 'qlike', 'prial', 'spectrum_covariance',
-           'factor_covariance', 'sparse_precision', 'draw_returns']
+           'factor_covariance', 'sparse_precision']
 
-# %% ../../nbs/covariance/estimator.ipynb #42a945b1
+# %% ../../nbs/covariance/estimator.ipynb #79bc38bb
 import sys
 
 import numpy as np
@@ -16,8 +16,8 @@ from scipy.linalg import lapack, pinvh
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.allocator import BaseAllocator, PlainEstimator, check_window, keep_parameters
-from ..core.moments import read_square
-from ..core.validation import DataError, SingularCovarianceError
+from ..core.validation import SingularCovarianceError
+from ..core.worlds import draw_returns  # noqa: F401, here since a planted covariance is drawn from
 
 # %% ../../nbs/covariance/estimator.ipynb #7033feb4
 def invert(
@@ -236,21 +236,3 @@ def sparse_precision(
     precision = links + np.eye(n_assets) * (1.05 * max(-np.linalg.eigvalsh(links)[0], 1 / 1.05))
     scale = np.sqrt(invert(precision).diagonal())
     return precision * scale * scale[:, None]
-
-# %% ../../nbs/covariance/estimator.ipynb #9cec11a2
-def draw_returns(
-    covariance,  # (N, N) true covariance, per period
-    n_obs: int,  # T rows
-    *,
-    freedom: float = np.inf,  # degrees of freedom of Student's t, above 2; infinite: normal
-    random_state: int = 0,  # seed
-) -> np.ndarray:  # (T, N) returns of mean zero
-    "Draw returns with a given covariance, normal or with fat tails."
-    values, _ = read_square(covariance)
-    if not freedom > 2:
-        raise DataError(f"freedom={freedom!r}: a variance exists only above two degrees of freedom")
-    rng = np.random.default_rng(random_state)
-    draws = rng.standard_normal((n_obs, len(values))) @ np.linalg.cholesky(values).T
-    if np.isfinite(freedom):
-        draws *= np.sqrt((freedom - 2) / rng.chisquare(freedom, (n_obs, 1)))
-    return draws
