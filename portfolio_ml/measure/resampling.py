@@ -231,7 +231,7 @@ def bootstrap_interval(
         raise DataError(f"method={method!r} is none of percentile, basic, normal")
     return 2 * estimate - high, 2 * estimate - low
 
-# %% ../../nbs/measure/resampling.ipynb #cbbac583
+# %% ../../nbs/measure/resampling.ipynb #cf386c5f
 def compare_with(
     returns: pd.DataFrame,  # (T, K) returns per period, one column a strategy
     base: str,  # the column to compare with
@@ -239,7 +239,7 @@ def compare_with(
     *,
     tries: int = 1,  # variants tried: differences get intervals that hold for all of them, too
     block: float | None = None,  # mean block length; None: a quarter of a year
-    n_resamples: int = 2000,  # how many histories to draw
+    n_resamples: int = 10_000,  # how many histories to draw
     confidence: float = 0.95,  # of the intervals
     periods_per_year: float | None = None,  # None: inferred from the dates
     random_state: int = 0,  # seed
