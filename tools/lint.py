@@ -22,9 +22,10 @@ from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
 SUPPORT = (  # rooms that hold machinery, with a lighter budget
-    "core/", "backtest/leaks", "backtest/record", "backtest/tuning", "measure/coverage", "measure/resampling",
-    "optimize/", "allocation/clustering", "covariance/components", "covariance/estimator", "covariance/garch",
-    "covariance/ranges", "covariance/sparse", "covariance/spectrum",
+    "core/", "backtest/leaks", "backtest/record", "backtest/splits", "backtest/tuning", "measure/coverage",
+    "measure/intervals", "measure/resampling", "measure/smooth", "optimize/", "allocation/clustering",
+    "covariance/components", "covariance/estimator", "covariance/garch", "covariance/ranges", "covariance/sparse",
+    "covariance/spectrum",
 )
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")

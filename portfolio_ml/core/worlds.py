@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['JUDGED', 'Truth', 'World', 'learning_task', 'plot_world', 'describe_world', 'draw_returns', 'draw_autoregressive',
-           'equal_correlation', 'planted_factors', 'known_optimum_world', 'signal_score', 'linear_share',
-           'directional_ceiling', 'signal_law', 'sign_accuracy', 'normal_transform', 'product_transform',
-           'timing_ceiling', 'plain_timing_sharpe', 'signal_ceilings', 'score_covariance', 'planted_signal',
-           'signal_world', 'clustered_variance', 'empty_world', 'filter_states', 'stationary_law', 'regime_world',
-           'judge_forecasts']
+           'planted_factors', 'known_optimum_world', 'planted_signal', 'signal_world', 'clustered_variance',
+           'empty_world', 'regime_world', 'judge_forecasts']
 
-# %% ../../nbs/core/worlds.ipynb #30c49b73
+# %% ../../nbs/core/worlds.ipynb #08ebbba2
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from portfolio_ml.core.ceilings import (
+    equal_correlation, filter_states, regime_ceilings, score_covariance, signal_ceilings, signal_score, stationary_law,
+)
 from .moments import read_square, read_vector
 from .plotting import INK, plot_equity
 from .validation import DataError, InsufficientDataError, as_panel, name_some
@@ -54,23 +54,21 @@ class Truth:
     by_asset: pd.DataFrame | None = None
     hidden: pd.DataFrame | None = None
 
-# %% ../../nbs/core/worlds.ipynb #3136e8ad
-@dataclass(frozen=True, eq=False)
+# %% ../../nbs/core/worlds.ipynb #f6ad4d52
+@dataclass(frozen=True, eq=False, repr=False)
 class World:
     """A simulated market with its truth.
 
     Attributes
     ----------
-    name : str
-        What is planted.
+    name, settings : str, dict
+        What is planted, and how.
     returns : DataFrame of shape (T, N)
         Simple returns by business day.
     features : DataFrame of shape (T, N * P), or None
         Known at the close of their row; columns (asset, feature).
     truth : Truth
         What is so.
-    settings : dict
-        What the world was made from.
     """
 
     name: str
@@ -88,7 +86,7 @@ class World:
         return judge_forecasts(self, forecasts)
 
     def follow(self, weights: pd.DataFrame) -> pd.Series:
-        "Give the returns of whoever holds weights, by the date on which they are decided."
+        "Give the returns of whoever holds weights decided at their date."
         return (weights.shift(1) * self.returns).dropna(how="all").sum(axis=1)
 
     def summary(self) -> pd.Series:
@@ -98,6 +96,9 @@ class World:
     def plot(self, title: str | None = None):
         "Draw the assets' wealth, and the hidden state where there is one; gives the axes."
         return plot_world(self, title)
+
+    def __repr__(self):
+        return f"World({self.name}: {len(self.returns)} days, {self.returns.shape[1]} assets)"
 
     def _repr_html_(self) -> str:
         return describe_world(self)
@@ -146,7 +147,7 @@ def describe_world(
     table = world.summary().round(4).to_frame("ceiling").to_html()
     return f"<p><strong>{world.name}</strong>: {T:,} days, {N} assets, {seen} features an asset; {made}</p>{table}"
 
-# %% ../../nbs/core/worlds.ipynb #9cec11a2
+# %% ../../nbs/core/worlds.ipynb #aae5f703
 def draw_returns(
     covariance,  # (N, N) true covariance, per period
     n_obs: int,  # T rows
@@ -164,7 +165,7 @@ def draw_returns(
         draws *= np.sqrt((freedom - 2) / rng.chisquare(freedom, (n_obs, 1)))
     return draws
 
-# %% ../../nbs/core/worlds.ipynb #2efa1358
+
 def draw_autoregressive(
     correlation,  # (N, N) correlation of the shocks
     n_obs: int,  # T rows
@@ -184,16 +185,6 @@ def draw_autoregressive(
     shocks = draw_returns(correlation, start + n_obs, random_state=random_state) * np.sqrt(1 - phi**2)
     back = np.zeros(lag - 1)
     return np.stack([lfilter([1.0], [1.0, *back, -p], x)[start:] for p, x in zip(phi, shocks.T)], axis=1)
-
-
-def equal_correlation(
-    n_assets: int,  # N assets
-    correlation: float,  # of every pair, at least 0 and below 1
-) -> np.ndarray:  # (N, N)
-    "Write the matrix in which every pair has the same correlation."
-    if n_assets < 1 or not 0 <= correlation < 1:
-        raise DataError(f"n_assets={n_assets!r} must be at least 1, correlation={correlation!r} lie in [0, 1)")
-    return np.full((n_assets, n_assets), float(correlation)) + (1 - correlation) * np.eye(n_assets)
 
 # %% ../../nbs/core/worlds.ipynb #789370d1
 def _names(n_assets):
@@ -225,7 +216,7 @@ def _rows_wanted(n_obs, least=2):
     if n_obs != int(n_obs) or n_obs < least:
         raise InsufficientDataError(f"n_obs={n_obs!r}: a world has at least {least} rows")
 
-# %% ../../nbs/core/worlds.ipynb #cb1325c1
+# %% ../../nbs/core/worlds.ipynb #7cacbf49
 def planted_factors(
     minimum: np.ndarray,  # (N,) the long-only minimum-variance weights to plant
     own: np.ndarray,  # (N,) own variances
@@ -240,6 +231,24 @@ def planted_factors(
     above = np.where(minimum > 0, 0.0, rng.uniform(0.1, 0.5, len(own)))
     betas = (lowest * (1 + above) - minimum * own) / market
     return np.column_stack([betas, others]), float(lowest)
+
+
+def _chosen_weights(rng, n_assets, n_held):
+    "Draw weights of some assets, none of them tiny."
+    held = n_assets if n_held is None else n_held
+    if not 1 <= held <= n_assets:
+        raise DataError(f"n_held={n_held!r} must lie between 1 and the {n_assets} assets")
+    raw = np.zeros(n_assets)
+    raw[rng.choice(n_assets, held, replace=False)] = rng.uniform(0.3, 1.7, held)
+    return raw / raw.sum()
+
+
+def _read_weights(weights, names):
+    "Read optimal weights: at least zero, summing to one."
+    values = read_vector(weights, names, "weights", spread=False)
+    if (values < 0).any() or abs(values.sum() - 1) > 1e-9:
+        raise DataError(f"weights: must be at least 0 and sum to 1, got a least of {values.min():.4g} and a sum of {values.sum():.6g}")
+    return values / values.sum()
 
 # %% ../../nbs/core/worlds.ipynb #d3ceb060
 def known_optimum_world(
@@ -275,210 +284,6 @@ def known_optimum_world(
     settings = dict(risk_aversion=risk_aversion, n_factors=n_factors, freedom=freedom, random_state=random_state)
     return World("Known optimum", returns, None, truth, settings)
 
-# %% ../../nbs/core/worlds.ipynb #2ea363d1
-def _chosen_weights(rng, n_assets, n_held):
-    "Draw weights of some assets, none of them tiny."
-    held = n_assets if n_held is None else n_held
-    if not 1 <= held <= n_assets:
-        raise DataError(f"n_held={n_held!r} must lie between 1 and the {n_assets} assets")
-    raw = np.zeros(n_assets)
-    raw[rng.choice(n_assets, held, replace=False)] = rng.uniform(0.3, 1.7, held)
-    return raw / raw.sum()
-
-
-def _read_weights(weights, names):
-    "Read optimal weights: at least zero, summing to one."
-    values = read_vector(weights, names, "weights", spread=False)
-    if (values < 0).any() or abs(values.sum() - 1) > 1e-9:
-        raise DataError(f"weights: must be at least 0 and sum to 1, got a least of {values.min():.4g} and a sum of {values.sum():.6g}")
-    return values / values.sum()
-
-# %% ../../nbs/core/worlds.ipynb #654c6c7a
-def signal_score(
-    kind: str,  # "linear", "interaction", "threshold", "regime" or "cross-sectional"
-    first: np.ndarray,  # (T, N) the first feature
-    second: np.ndarray,  # (T, N) the second
-) -> np.ndarray:  # (T, N) signal of mean 0 and variance 1
-    "Compute what the features say of the next return."
-    if kind == "linear":
-        return first
-    if kind == "interaction":
-        return first * second
-    if kind == "threshold":
-        return np.sign(first)
-    if kind == "regime":
-        return np.sqrt(2) * first * (second > 0)
-    if kind == "cross-sectional":
-        n = first.shape[1]
-        ranks = first.argsort(axis=1).argsort(axis=1)
-        return (ranks - (n - 1) / 2) / np.sqrt((n**2 - 1) / 12)
-    raise DataError(f"kind: {kind!r} is none of linear, interaction, threshold, regime, cross-sectional, lagged")
-
-
-def linear_share(
-    kind: str,  # as in `signal_score`, or "lagged"
-    n_assets: int,  # N assets, for the cross-sectional kind
-) -> float:  # between 0 and 1
-    "Give the share of the signal's variance that a linear model of the features sees."
-    if kind == "cross-sectional":  # features have a level N(0, 9) and a scale exp(N(0, 1/4))
-        meets = (n_assets - 1) / (2 * np.sqrt(np.pi)) / np.sqrt((n_assets**2 - 1) / 12)
-        return float((np.exp(0.125) * meets) ** 2 / (9 + np.exp(0.5)))
-    return {"linear": 1.0, "interaction": 0.0, "threshold": 2 / np.pi, "regime": 0.5, "lagged": 1.0}[kind]
-
-# %% ../../nbs/core/worlds.ipynb #270abbc8
-def directional_ceiling(
-    strength,  # correlation of a normal signal with a normal return of mean zero
-):  # share of days on which the best forecast has the right sign
-    "Compute how often the best forecast can be right about the direction."
-    return 0.5 + np.arcsin(strength) / np.pi
-
-
-def signal_law(
-    kind: str,  # as in `signal_score`, or "lagged"
-    n_assets: int = 2,  # N assets, for the cross-sectional kind
-) -> tuple[np.ndarray, np.ndarray]:  # nodes and weights: an expectation is weights @ function(nodes)
-    "Give the law of a signal as a quadrature."
-    from scipy.special import k0
-
-    if kind == "threshold":
-        return np.array([-1.0, 1.0]), np.array([0.5, 0.5])
-    if kind == "cross-sectional":
-        return signal_score(kind, np.arange(n_assets)[None], None)[0], np.full(n_assets, 1 / n_assets)
-    x, dx = _panels(np.r_[np.geomspace(1e-12, 0.5, 24), np.arange(1.0, 41.0)])
-    density = k0(x) / np.pi if kind == "interaction" else np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-    nodes, weights = np.r_[-x[::-1], x], np.r_[(density * dx)[::-1], density * dx]
-    if kind == "regime":
-        return np.r_[np.sqrt(2) * nodes, 0.0], np.r_[weights / 2, 0.5]
-    return nodes, weights
-
-
-def _panels(edges, order=12):
-    "Put Gauss-Legendre nodes on each panel between edges."
-    z, w = np.polynomial.legendre.leggauss(order)
-    half = np.diff(edges)[:, None] / 2
-    return (edges[:-1, None] + half * (1 + z)).ravel(), (half * w).ravel()
-
-# %% ../../nbs/core/worlds.ipynb #5277c86a
-def sign_accuracy(
-    kind: str,  # as in `signal_score`, or "lagged"
-    strength: float,  # correlation of signal and next return
-    sharpe: float = 0.0,  # unconditional Sharpe ratio of the asset, per period
-    *,
-    n_assets: int = 2,  # N assets, for the cross-sectional kind
-    freedom: float = np.inf,  # degrees of freedom of the noise
-) -> float:  # share of days; a forecast of exactly zero counts one half
-    "Compute how often the sign of the best forecast is right."
-    from scipy.stats import norm, t
-
-    if kind in ("linear", "lagged") and sharpe == 0 and np.isinf(freedom):
-        return float(directional_ceiling(abs(strength)))
-    nodes, weights = signal_law(kind, n_assets)
-    size = np.abs(sharpe + strength * nodes) / np.sqrt(1 - strength**2)
-    right = norm.cdf(size) if np.isinf(freedom) else t.cdf(size * np.sqrt(freedom / (freedom - 2)), freedom)
-    return float(weights @ right)
-
-# %% ../../nbs/core/worlds.ipynb #789d419e
-def normal_transform(
-    mean: np.ndarray,  # (N,) of the conditional means
-    spread: np.ndarray,  # (N, N) covariance of the conditional means
-    precision: np.ndarray,  # (N, N) inverse of the noise's covariance
-    at: np.ndarray,  # (U,) where
-) -> np.ndarray:  # (U,) E exp(-u h^2), h^2 = m' precision m
-    "Transform the law of the squared Sharpe ratio within reach, means normal."
-    values, vectors = np.linalg.eigh(spread)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    a, turn = np.linalg.eigh(root.T @ precision @ root)
-    b, c = turn.T @ root.T @ precision @ mean, mean @ precision @ mean
-    grow = 1 + 2 * at[:, None] * np.maximum(a, 0.0)
-    return np.exp(-at * c + (2 * at[:, None] ** 2 * b**2 / grow).sum(axis=1)) / np.sqrt(grow.prod(axis=1))
-
-
-def product_transform(
-    laws,  # N pairs (nodes, weights): law of conditional mean over noise, one an asset
-    correlation: float,  # of the noise of every pair
-    at: np.ndarray,  # (U,) where
-) -> np.ndarray:  # (U,) E exp(-u h^2)
-    "Transform the law of the squared Sharpe ratio within reach, means independent across assets."
-    n = len(laws)
-    z, w = np.polynomial.hermite_e.hermegauss(60 if correlation else 1)
-    a = at[:, None, None] / (1 - correlation)
-    slope = np.sqrt(2 * a * correlation / (1 - correlation + correlation * n)) * z[:, None]
-    logs, seen = 0.0, {}
-    for nodes, weights in laws:
-        key = (nodes.tobytes(), weights.tobytes())
-        if key not in seen:
-            seen[key] = np.log(np.exp(-a * nodes**2 + slope * nodes) @ weights)
-        logs = logs + seen[key]
-    return np.exp(logs) @ (w / w.sum())
-
-# %% ../../nbs/core/worlds.ipynb #ccb5e872
-def timing_ceiling(
-    transform,  # a function of u (U,): E exp(-u h^2)
-) -> float:  # Sharpe ratio per period
-    "Compute the best Sharpe ratio of anyone who sees the conditional means."
-    u, du = _panels(np.r_[0.0, np.geomspace(1e-4, 50.0, 24)])
-    theta = 1 - (du * np.exp(-u)) @ transform(u)
-    return float(np.sqrt(max(theta, 0.0) / (1 - theta)))
-
-
-def plain_timing_sharpe(
-    mean: np.ndarray,  # (N,) of the conditional means
-    spread: np.ndarray,  # (N, N) their covariance
-    precision: np.ndarray,  # (N, N) inverse of the noise's covariance
-    excess: np.ndarray | float = 0.0,  # (N,) their fourth cumulants, means independent and symmetric
-) -> float:  # Sharpe ratio per period
-    "Compute the Sharpe ratio of holding precision times conditional mean: mean-variance, anew each day."
-    both = precision @ spread
-    expected = mean @ precision @ mean + np.trace(both)
-    variance = 2 * np.trace(both @ both) + 4 * mean @ precision @ spread @ precision @ mean
-    variance += (precision.diagonal() ** 2 * excess).sum()
-    return float(expected / np.sqrt(expected + variance)) if expected > 0 else 0.0
-
-# %% ../../nbs/core/worlds.ipynb #f4c7b4c8
-def signal_ceilings(
-    kind: str,  # as in `signal_world`
-    rho: np.ndarray,  # (N,) strengths
-    sharpe: float,  # Sharpe ratio of each asset without the signal, per period
-    noise: np.ndarray,  # (N, N) correlation of the noise, every pair the same
-    freedom: float,  # degrees of freedom of the noise
-) -> tuple[dict, pd.DataFrame]:  # overall; asset by asset
-    "Compute what can be reached in a world with a signal."
-    n, left = len(rho), np.sqrt(1 - rho**2)
-    precision, mean = np.linalg.inv(noise * left * left[:, None]), np.full(n, sharpe)
-    nodes, weights = signal_law(kind, n)
-    spread, excess = score_covariance(kind, rho, noise) * rho * rho[:, None], (weights @ nodes**4 - 3) * rho**4
-    known = {r: sign_accuracy(kind, r, sharpe, n_assets=n, freedom=freedom) for r in np.unique(rho)}
-    each = pd.DataFrame({"strength": rho, "R2": rho**2, "linear R2": rho**2 * linear_share(kind, n)})
-    each["directional accuracy"], each["information coefficient"] = [known[r] for r in rho], np.abs(rho)
-    if kind == "cross-sectional":  # the ranks of a day are always the same numbers
-        m = sharpe + rho * nodes
-        best = plain = np.sqrt(m @ precision @ m)
-    else:
-        laws = [((sharpe + r * nodes) / a, weights) for r, a in zip(rho, left)]
-        normal = kind in ("linear", "lagged")
-        best = timing_ceiling(
-            (lambda u: normal_transform(mean, spread, precision, u)) if normal
-            else lambda u: product_transform(laws, noise[0, -1] if n > 1 else 0.0, u)
-        )
-        plain = plain_timing_sharpe(mean, spread, precision, excess)
-    overall = each.drop(columns="strength").mean().to_dict()
-    return overall | {"Sharpe": best, "Sharpe per year": best * 252**0.5, "Sharpe, plain timing": plain}, each
-
-# %% ../../nbs/core/worlds.ipynb #574da9e8
-def score_covariance(
-    kind: str,  # as in `signal_world`
-    rho: np.ndarray,  # (N,) strengths
-    noise: np.ndarray,  # (N, N) correlation of the noise
-) -> np.ndarray:  # (N, N)
-    "Give the covariance of the signals of different assets."
-    n = len(rho)
-    if kind == "lagged":  # past returns, as their shocks are correlated
-        left = np.sqrt(1 - rho**2)
-        return noise * left * left[:, None] / (1 - rho * rho[:, None])
-    if kind == "cross-sectional":  # ranks of a day add up to a constant
-        return (np.eye(n) * n - 1) / (n - 1)
-    return np.eye(n)
-
 # %% ../../nbs/core/worlds.ipynb #cc9e2106
 def _strengths(given, names, kind, freedom):
     "Read strengths, and refuse what has no closed form."
@@ -505,7 +310,7 @@ def _feature_panel(values, index, names):
     columns = pd.MultiIndex.from_product([names, [f"x{k + 1}" for k in range(values.shape[2])]], names=["asset", "feature"])
     return pd.DataFrame(values.reshape(len(values), -1), index, columns)
 
-# %% ../../nbs/core/worlds.ipynb #35565140
+# %% ../../nbs/core/worlds.ipynb #e53108f7
 def planted_signal(
     kind: str,  # as in `signal_world`
     rho: np.ndarray,  # (N,) strengths
@@ -525,7 +330,23 @@ def planted_signal(
     errors = draw_returns(noise, T, freedom=freedom, random_state=rng)
     return score[1:], rho * score[:-1] + np.sqrt(1 - rho**2) * errors
 
-# %% ../../nbs/core/worlds.ipynb #7d2861fe
+
+def _signal_truth(kind, rho, sharpe, sigma, noise, freedom, score, returns):
+    "Write down what is so in a world with a signal."
+    overall, each = signal_ceilings(kind, rho, sharpe, noise, freedom)
+    left, names = np.sqrt(1 - rho**2), returns.columns
+    unseen = noise * left * left[:, None]
+    covariance = (score_covariance(kind, rho, noise) * rho * rho[:, None] + unseen) * sigma * sigma[:, None]
+    forecast = sharpe + rho * score
+    held = forecast @ np.linalg.inv(unseen)
+    held /= 1 + (held * forecast).sum(axis=1, keepdims=True)
+    return Truth(
+        pd.Series(sigma * sharpe, names), pd.DataFrame(covariance, names, names), pd.Series(overall),
+        conditional=pd.DataFrame(sigma * forecast, returns.index, names), policy=pd.DataFrame(held / sigma, returns.index, names),
+        by_asset=each.set_axis(names),
+    )
+
+# %% ../../nbs/core/worlds.ipynb #f0c94c1b
 def signal_world(
     n_obs: int = 2500,  # T days
     n_assets: int = 5,  # N assets
@@ -543,6 +364,8 @@ def signal_world(
 ) -> World:  # with features, conditional means and ceilings
     "Make a market in which a signal of known strength predicts the next return."
     _rows_wanted(n_obs)
+    if noise_features < 0:
+        raise DataError(f"noise_features={noise_features!r} cannot be negative")
     noise, names = equal_correlation(n_assets, correlation), _names(n_assets)
     rho, sigma = _strengths(strength, names, kind, freedom), _volatilities(volatility, names)
     rng = np.random.default_rng(random_state)
@@ -556,23 +379,7 @@ def signal_world(
     settings = dict(kind=kind, strength=strength, sharpe=sharpe, correlation=correlation, persistence=persistence, random_state=random_state)
     return World(f"Planted signal, {kind}", returns, _feature_panel(seen[1:], returns.index, names), truth, settings)
 
-# %% ../../nbs/core/worlds.ipynb #3497a9dd
-def _signal_truth(kind, rho, sharpe, sigma, noise, freedom, score, returns):
-    "Write down what is so in a world with a signal."
-    overall, each = signal_ceilings(kind, rho, sharpe, noise, freedom)
-    left, names = np.sqrt(1 - rho**2), returns.columns
-    unseen = noise * left * left[:, None]
-    covariance = (score_covariance(kind, rho, noise) * rho * rho[:, None] + unseen) * sigma * sigma[:, None]
-    forecast = sharpe + rho * score
-    held = forecast @ np.linalg.inv(unseen)
-    held /= 1 + (held * forecast).sum(axis=1, keepdims=True)
-    return Truth(
-        pd.Series(sigma * sharpe, names), pd.DataFrame(covariance, names, names), pd.Series(overall),
-        conditional=pd.DataFrame(sigma * forecast, returns.index, names), policy=pd.DataFrame(held / sigma, returns.index, names),
-        by_asset=each.set_axis(names),
-    )
-
-# %% ../../nbs/core/worlds.ipynb #d08a97e3
+# %% ../../nbs/core/worlds.ipynb #26b9fd68
 def clustered_variance(
     squares: np.ndarray,  # (T,) squared shocks of a day, mean 1
     alpha: float,  # weight of the last squared move
@@ -586,37 +393,7 @@ def clustered_variance(
         h[t] = 1 - alpha - beta + (alpha * squares[t - 1] + beta) * h[t - 1]
     return h
 
-# %% ../../nbs/core/worlds.ipynb #fee3a7c2
-def empty_world(
-    n_obs: int = 2500,  # T days
-    n_assets: int = 5,  # N assets
-    *,
-    mean: float = 0.0,  # expected return of every asset, per day
-    volatility=(0.01, 0.02),  # range of the assets' daily volatility, or one an asset
-    correlation: float = 0.3,  # of every pair of assets
-    clustering=(0.08, 0.9),  # alpha and beta of the common variance; (0, 0): constant
-    persistence: float = 0.9,  # of the features, from day to day
-    n_features: int = 5,  # for each asset; the first follows the asset's volatility
-    freedom: float = np.inf,  # degrees of freedom of Student's t; infinite: normal
-    random_state: int = 0,  # seed
-) -> World:  # nothing in it predicts a return
-    "Make a market in which nothing can be learned about returns."
-    _rows_wanted(n_obs)
-    if n_features < 1:
-        raise DataError(f"n_features={n_features!r}: at least one, which follows the volatility")
-    names, rng = _names(n_assets), np.random.default_rng(random_state)
-    sigma, related = _volatilities(volatility, names), equal_correlation(n_assets, correlation)
-    shocks = draw_returns(np.eye(n_assets), n_obs, freedom=freedom, random_state=rng)
-    variance = clustered_variance((shocks**2).mean(axis=1), *clustering)
-    moves = np.sqrt(variance)[:, None] * (shocks @ np.linalg.cholesky(related).T)
-    returns = _panel(mean + sigma * moves)
-    seen = _draw_features(rng, (n_obs, n_assets, n_features), persistence)
-    seen[:, :, 0] = _recent_variance(moves)
-    truth = _empty_truth(mean, sigma, related, freedom, bool(np.any(clustering)), returns, variance)
-    settings = dict(mean=mean, correlation=correlation, clustering=clustering, persistence=persistence, freedom=freedom, random_state=random_state)
-    return World("Nothing planted", returns, _feature_panel(seen, returns.index, names), truth, settings)
 
-# %% ../../nbs/core/worlds.ipynb #b3f54601
 def _recent_variance(moves):
     "Give the logarithm of a fading mean of squared moves, the row's own included."
     from scipy.signal import lfilter
@@ -639,30 +416,57 @@ def _empty_truth(mean, sigma, related, freedom, clustered, returns, variance):
         conditional=pd.DataFrame(mean, returns.index, names), hidden=pd.DataFrame({"variance": variance}, returns.index),
     )
 
-# %% ../../nbs/core/worlds.ipynb #69219c44
-def filter_states(
-    log_density: np.ndarray,  # (T, S) logarithm of the density of each row in each state
-    transition: np.ndarray,  # (S, S) rows sum to 1
-    start: np.ndarray,  # (S,) probabilities before the first row
-) -> np.ndarray:  # (T, S) probability of each state given the rows so far
-    "Filter hidden states from what is seen: Hamilton (1989)."
-    out, belief = np.empty_like(log_density), np.asarray(start, dtype=float)
-    like = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    for t in range(len(out)):
-        belief = belief * like[t]
-        out[t] = belief / belief.sum()
-        belief = out[t] @ transition
-    return out
+# %% ../../nbs/core/worlds.ipynb #de957a01
+def empty_world(
+    n_obs: int = 2500,  # T days
+    n_assets: int = 5,  # N assets
+    *,
+    mean: float = 0.0,  # expected return of every asset, per day
+    volatility=(0.01, 0.02),  # range of the assets' daily volatility, or one an asset
+    correlation: float = 0.3,  # of every pair of assets
+    clustering=(0.08, 0.9),  # alpha and beta of the common variance; (0, 0): constant
+    persistence: float = 0.9,  # of the features, from day to day
+    n_features: int = 5,  # for each asset; the first follows the asset's volatility
+    freedom: float = np.inf,  # degrees of freedom of Student's t; infinite: normal
+    random_state: int = 0,  # seed
+) -> World:  # nothing in it predicts a return
+    "Make a market in which nothing can be learned about returns."
+    _rows_wanted(n_obs)
+    if n_features < 1 or not np.isfinite(mean):
+        raise DataError(f"n_features={n_features!r} must be at least 1 (it follows the volatility), mean={mean!r} finite")
+    names, rng = _names(n_assets), np.random.default_rng(random_state)
+    sigma, related = _volatilities(volatility, names), equal_correlation(n_assets, correlation)
+    shocks = draw_returns(np.eye(n_assets), n_obs, freedom=freedom, random_state=rng)
+    variance = clustered_variance((shocks**2).mean(axis=1), *clustering)
+    moves = np.sqrt(variance)[:, None] * (shocks @ np.linalg.cholesky(related).T)
+    returns = _panel(mean + sigma * moves)
+    seen = _draw_features(rng, (n_obs, n_assets, n_features), persistence)
+    seen[:, :, 0] = _recent_variance(moves)
+    truth = _empty_truth(mean, sigma, related, freedom, bool(np.any(clustering)), returns, variance)
+    settings = dict(mean=mean, correlation=correlation, clustering=clustering, persistence=persistence, freedom=freedom, random_state=random_state)
+    return World("Nothing planted", returns, _feature_panel(seen, returns.index, names), truth, settings)
+
+# %% ../../nbs/core/worlds.ipynb #bf9bf820
+def _draw_states(rng, n_obs, transition, law):
+    "Draw a path of two states, the first by the stationary law."
+    draws, state = rng.random(n_obs), np.empty(n_obs, dtype=int)
+    state[0] = draws[0] < law[1]
+    for t in range(1, n_obs):
+        state[t] = draws[t] < transition[state[t - 1], 1]
+    return state
 
 
-def stationary_law(
-    transition,  # (2, 2) rows sum to 1
-) -> np.ndarray:  # (2,) share of time in each state
-    "Compute how often each of two states occurs."
-    P = np.asarray(transition, dtype=float)
-    if P.shape != (2, 2) or (P <= 0).any() or np.abs(P.sum(axis=1) - 1).max() > 1e-9:
-        raise DataError("transition: expected a (2, 2) matrix of positive probabilities whose rows sum to 1")
-    return np.array([P[1, 0], P[0, 1]]) / (P[1, 0] + P[0, 1])
+def _regime_truth(P, pi, mean, sd, size, related, state, belief, returns):
+    "Write down what is so with two hidden states."
+    index, names, expected = returns.index, returns.columns, P @ mean
+    ceilings, held = regime_ceilings(P, mean, sd, related)
+    covariance = ((pi @ sd**2) * related + pi @ (mean - pi @ mean) ** 2) * size * size[:, None]
+    hidden = pd.DataFrame({"state": state, "filtered": belief[:, 1], "expected if filtered": belief @ expected}, index)
+    return Truth(
+        pd.Series((pi @ mean) * size, names), pd.DataFrame(covariance, names, names), pd.Series(ceilings),
+        conditional=pd.DataFrame(expected[state, None] * size, index, names),
+        policy=pd.DataFrame(held[state] / size, index, names), hidden=hidden,
+    )
 
 # %% ../../nbs/core/worlds.ipynb #70c75c81
 def regime_world(
@@ -690,43 +494,6 @@ def regime_world(
     returns = _panel(size * moves)
     truth = _regime_truth(P, pi, mean, sd, size, related, state, belief, returns)
     return World("Two hidden states", returns, None, truth, dict(transition=P.tolist(), means=means, volatility=volatility, random_state=random_state))
-
-# %% ../../nbs/core/worlds.ipynb #1ab91da2
-def _draw_states(rng, n_obs, transition, law):
-    "Draw a path of two states, the first by the stationary law."
-    draws, state = rng.random(n_obs), np.empty(n_obs, dtype=int)
-    state[0] = draws[0] < law[1]
-    for t in range(1, n_obs):
-        state[t] = draws[t] < transition[state[t - 1], 1]
-    return state
-
-
-def _regime_truth(P, pi, mean, sd, size, related, state, belief, returns):
-    "Write down what is so with two hidden states."
-    from scipy.stats import norm
-
-    index, names = returns.index, returns.columns
-    middle, expected = pi @ mean, P @ mean  # unconditional; given the state of the day before
-    between, within = pi @ (mean - middle) ** 2, pi @ sd**2
-    R2 = pi @ (expected - middle) ** 2 / (within + between)
-    up = P @ norm.cdf(mean / sd)
-    spread = [(P[s] @ sd**2) * related + P[s] @ (mean - expected[s]) ** 2 for s in (0, 1)]
-    held = np.array([expected[s] * np.linalg.inv(spread[s]).sum(axis=1) for s in (0, 1)])
-    reach = held.sum(axis=1) * expected
-    theta = pi @ (reach / (1 + reach))
-    held /= 1 + reach[:, None]
-    sharpe = np.sqrt(theta / (1 - theta))
-    ceilings = {
-        "R2": R2, "directional accuracy": pi @ np.maximum(up, 1 - up), "information coefficient": np.sqrt(R2),
-        "Sharpe": sharpe, "Sharpe per year": sharpe * 252**0.5,
-    }
-    hidden = pd.DataFrame({"state": state, "filtered": belief[:, 1]}, index)
-    hidden["expected if filtered"] = belief @ expected
-    return Truth(
-        pd.Series(middle * size, names), pd.DataFrame((within * related + between) * size * size[:, None], names, names), pd.Series(ceilings),
-        conditional=pd.DataFrame(expected[state, None] * size, index, names),
-        policy=pd.DataFrame(held[state] / size, index, names), hidden=hidden,
-    )
 
 # %% ../../nbs/core/worlds.ipynb #7d71d8b6
 def judge_forecasts(
