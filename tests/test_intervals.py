@@ -9,7 +9,14 @@ import pytest
 from portfolio_ml.core.validation import DataError, DuplicateDateError, InsufficientDataError, MissingDataError, NonFiniteError
 from portfolio_ml.data.catalog import load_returns
 from portfolio_ml.measure.intervals import (
-    MEASURE_RANGE, PATH_MEASURES, counted_tail, interval_of, performance_intervals, row_counts, summary_draws, widen,
+    MEASURE_RANGE,
+    PATH_MEASURES,
+    counted_tail,
+    interval_of,
+    performance_intervals,
+    row_counts,
+    summary_draws,
+    widen,
 )
 from portfolio_ml.measure.performance import cvar, performance_summary, tail_count, value_at_risk
 from portfolio_ml.measure.resampling import Blocks, block_rows, resample

@@ -10,13 +10,42 @@ import pytest
 from webdriver import Browser, find_browser
 
 from portfolio_ml.allocation.baselines import EqualWeight, InverseVolatility
-from portfolio_ml.backtest.page import area_chart, embed, html_cell, html_frame, html_legend, html_table, line_chart, line_looks, slim_svg, thin_rows
+from portfolio_ml.backtest.page import (
+    area_chart,
+    embed,
+    html_cell,
+    html_frame,
+    html_legend,
+    html_table,
+    line_chart,
+    line_looks,
+    slim_svg,
+    thin_rows,
+)
 from portfolio_ml.backtest.record import Backtest, failure_table
 from portfolio_ml.backtest.report import (
-    Report, advantage_table, backtest_report, compare, cost_break_even, luck_table, mean_break_even, read_trials, report_tables, sharpe_at,
-    sharpe_break_even, sharpe_gaps, verdict_sentence,
+    Report,
+    advantage_table,
+    backtest_report,
+    compare,
+    cost_break_even,
+    luck_table,
+    mean_break_even,
+    read_trials,
+    sharpe_at,
+    sharpe_break_even,
+    sharpe_gaps,
+    verdict_sentence,
 )
-from portfolio_ml.backtest.sections import calendar_table, capture_ratios, choose_benchmark, rate_text, read_input, rolling_measures, worst_periods
+from portfolio_ml.backtest.sections import (
+    calendar_table,
+    capture_ratios,
+    choose_benchmark,
+    rate_text,
+    read_input,
+    rolling_measures,
+    worst_periods,
+)
 from portfolio_ml.backtest.walk_forward import walk_forward
 from portfolio_ml.core.plotting import INK, figure
 from portfolio_ml.core.validation import DataError, InsufficientDataError

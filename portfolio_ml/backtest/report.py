@@ -8,7 +8,7 @@ __all__ = ['sharpe_gaps', 'advantage_table', 'read_trials', 'luck_table', 'mean_
            'span_text', 'verdict_sentence', 'luck_sentence', 'write_headline', 'Report', 'backtest_report',
            'gather_strategies', 'on_common_dates', 'League', 'league_sentence', 'league_text', 'plot_league', 'compare']
 
-# %% ../../nbs/backtest/report.ipynb #1920fda6
+# %% ../../nbs/backtest/report.ipynb #30f6d0d8
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
@@ -29,8 +29,7 @@ from .validation import probability_of_backtest_overfitting
 from ..core.plotting import figure
 from ..core.validation import DataError, InsufficientDataError, PortfolioError, check_returns, name_some, write_atomic
 from portfolio_ml.measure.inference import (
-    deflated_sharpe_ratio, difference_tests, expected_maximum_sharpe, min_track_record_length, probabilistic_sharpe_ratio, sharpe_measure,
-    studentised_draws,
+    deflated_sharpe_ratio, expected_maximum_sharpe, min_track_record_length, probabilistic_sharpe_ratio,
 )
 from ..measure.intervals import performance_intervals
 from ..measure.multiplicity import model_confidence_set, step_down_p_values
@@ -38,6 +37,7 @@ from portfolio_ml.measure.performance import (
     aggregate_returns, drawdown_episodes, infer_periods_per_year, kurtosis, sharpe_ratio, skewness,
 )
 from ..measure.resampling import Blocks, resampled_sums
+from ..measure.smooth import difference_tests, sharpe_measure, studentised_draws
 
 # %% ../../nbs/backtest/report.ipynb #3151980e
 def sharpe_gaps(

@@ -9,7 +9,7 @@ __all__ = ['LUCK_NOTE', 'MEASURE_NOTE', 'CAPTURE_NOTE', 'COST_NOTE', 'ReportInpu
            'calendar_table', 'worst_periods', 'heat_of', 'calendar_section', 'month_grid', 'allocator_section',
            'allocators_section', 'closing_section']
 
-# %% ../../nbs/backtest/sections.ipynb #11d2de74
+# %% ../../nbs/backtest/sections.ipynb #7e2ee3b7
 from dataclasses import dataclass
 from html import escape
 
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from .record import Backtest
-from .page import CHART_COLOURS, area_chart, html_legend, html_table, line_chart, line_looks
+from .page import CHART_COLOURS, area_chart, html_legend, html_table, line_chart
 from ..core.plotting import PALETTE
-from ..core.validation import DataError, InsufficientDataError, PortfolioError, name_some
+from ..core.validation import DataError, InsufficientDataError, name_some
 from ..measure.intervals import write_intervals
 from portfolio_ml.measure.performance import (
     aggregate_returns, drawdowns, format_summary, infer_periods_per_year, sharpe_ratio,
@@ -340,13 +340,13 @@ def cost_section(
     table = html_table(cost_columns(study, tables["costs"]), "Trading, and the cost of one unit traded at which the advantage is gone")
     return html_section("Costs and turnover", table, note(COST_NOTE), html_legend(looks, study.net), html_grid(charts))
 
-# %% ../../nbs/backtest/sections.ipynb #ff92e346
+# %% ../../nbs/backtest/sections.ipynb #49c115ec
 def calendar_table(
     series: pd.Series,  # (T,) simple returns by date
 ) -> pd.DataFrame:  # one row a year, columns Jan to Dec and Year; nan where there is nothing
     "Lay monthly returns out by year and month."
     months, years = aggregate_returns(series, "month"), aggregate_returns(series, "year")
-    names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     wide = pd.Series(months.to_numpy(), [months.index.year, months.index.month]).unstack().reindex(columns=range(1, 13))
     return wide.set_axis(names, axis=1).assign(Year=pd.Series(years.to_numpy(), years.index.year)).rename_axis(None)
 
