@@ -212,7 +212,7 @@ def area_chart(
         percent(ax.yaxis)
         return embed(fig, alt, title, key)
 
-# %% ../../nbs/backtest/page.ipynb #c198c67e
+# %% ../../nbs/backtest/page.ipynb #52add79a
 PAGE_STYLE = """
 :root{color-scheme:light dark;--ink:#1b232c;--soft:#5b6570;--paper:#fff;--line:#d9dee3;--card:#f5f7f9;--accent:#0b63a5;--hot:213,94,0;--cool:0,114,178}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#a3adb7;--paper:#14191f;--line:#323b45;--card:#1c232b;--accent:#6db8f2;--hot:240,128,60;--cool:74,168,232}}
@@ -228,7 +228,7 @@ svg,img{display:block;width:100%;height:auto;color:var(--soft)}svg *{stroke-line
 .box{overflow-x:auto;margin:.5rem 0;max-width:100%}table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
 th,td{padding:.26rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line);vertical-align:top}
 th{overflow-wrap:normal}th[scope=row],thead th:first-child{text-align:left;position:sticky;left:0;background:var(--paper);font-weight:500;white-space:normal;min-width:6.5rem}
-caption span{position:sticky;left:0;display:inline-block;white-space:normal;max-width:min(1080px,calc(100vw - 1.8rem))}.calendar th[scope=row]{min-width:0;white-space:nowrap}
+caption span{position:sticky;left:0;display:inline-block;white-space:normal;max-width:min(1080px,calc(100vw - 1.8rem))}.calendar th[scope=row],.calendar thead th:first-child{min-width:0;white-space:nowrap}
 thead th{font-weight:600;vertical-align:bottom}td small{display:block;font-size:.76rem}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;padding:0;margin:.4rem 0;font-size:.88rem}.legend i{display:inline-block;width:1.6rem;margin-right:.4rem;vertical-align:middle}
 details{border-top:1px solid var(--line);padding:.5rem 0}summary{cursor:pointer;font-weight:600}dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;font-size:.9rem}dd{margin:0}

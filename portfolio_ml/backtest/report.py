@@ -516,7 +516,7 @@ class League:
     def _repr_html_(self):
         return f"<p>{escape(self.summary())}</p>{league_text(self).to_html()}"
 
-# %% ../../nbs/backtest/report.ipynb #ce5fa08b
+# %% ../../nbs/backtest/report.ipynb #b682ca4e
 def league_sentence(
     league: "League",  # what `compare` gave
 ) -> str:  # a sentence
@@ -538,7 +538,7 @@ def league_text(
     columns |= {name: t[name].to_numpy() for name in ("better than", "worse than")}
     return pd.DataFrame(columns | {"in set": np.where(t["in set"], "yes", "no")}, t.index)
 
-
+# %% ../../nbs/backtest/report.ipynb #6f787144
 def plot_league(
     league: "League",  # what `compare` gave
     ax=None,  # matplotlib axes; None: a new figure
@@ -563,7 +563,7 @@ def plot_league(
     ax.set_title("Sharpe ratio of the row less that of the column" + found, fontsize=9, loc="left")
     return ax
 
-# %% ../../nbs/backtest/report.ipynb #ab8fe3e9
+# %% ../../nbs/backtest/report.ipynb #deb327c9
 def compare(
     backtests,  # a Backtest with several allocators, a list of Backtests, or a dict from name to Backtest
     *,
@@ -590,10 +590,8 @@ def compare(
     scaled = excess / excess.std()
     inside = model_confidence_set(-scaled, level=confidence, block=max(1.0, min(periods / 4, len(excess) / 3)), n_resamples=n_resamples)
     e, S = found.estimate, "Sharpe ratio"
-    table = pd.DataFrame({
-        "Sharpe": e.loc[S], "low": found.low.loc[S], "high": found.high.loc[S], "return": e.loc["Annualised return"],
-        "volatility": e.loc["Annualised volatility"], "drawdown": e.loc["Maximum drawdown"],
-        "better than": [sum(a == n for a, _ in sides) for n in names], "worse than": [sum(b == n for _, b in sides) for n in names],
-        "in set": inside["in"],
-    }, names)
+    columns = {"Sharpe": e.loc[S], "low": found.low.loc[S], "high": found.high.loc[S], "return": e.loc["Annualised return"]}
+    columns |= {"volatility": e.loc["Annualised volatility"], "drawdown": e.loc["Maximum drawdown"]}
+    columns |= {"better than": [sum(a == n for a, _ in sides) for n in names], "worse than": [sum(b == n for _, b in sides) for n in names]}
+    table = pd.DataFrame(columns | {"in set": inside["in"]}, names)
     return League(table.sort_values("Sharpe", ascending=False), pairs, span, confidence)
