@@ -51,7 +51,7 @@ def to_wide(
     wide = long.unstack(1)
     return wide.reindex(index=dates.unique(), columns=assets.unique())
 
-# %% ../../nbs/forecast/harness.ipynb #5b2d34cc
+# %% ../../nbs/forecast/harness.ipynb #46ee0cbc
 @dataclass(frozen=True)
 class Refit:
     """One fit of a walk: which dates teach, and for which the model then speaks.
@@ -87,8 +87,8 @@ def refit_plan(
         raise InsufficientDataError(f"X: {len(dates)} dates, but the first model is taught by {first} and knows their labels {horizon} later")
     rows = np.unique(np.r_[start, decision_rows(dates, refit, start)])
     ends = np.r_[rows[1:], len(dates)]
-    begin = lambda r: 0 if window is None else max(0, r - horizon - window + 1)
-    return [Refit(int(r), int(begin(r)), int(r - horizon), int(e)) for r, e in zip(rows, ends)]
+    begin = np.zeros(len(rows)) if window is None else np.maximum(0, rows - horizon - window + 1)
+    return [Refit(int(r), int(b), int(r - horizon), int(e)) for r, b, e in zip(rows, begin, ends)]
 
 # %% ../../nbs/forecast/harness.ipynb #e909c767
 def named_models(
@@ -202,7 +202,7 @@ class Forecasts:
     def _repr_html_(self) -> str:
         return f"<p>{self!r}, refitted: {self.settings['refit']}</p>{self.scores().round(4).to_html()}"
 
-# %% ../../nbs/forecast/harness.ipynb #b2cd0b9c
+# %% ../../nbs/forecast/harness.ipynb #5bc31bb2
 def by_date(
     truth: np.ndarray,  # (T, N) labels
     forecast: np.ndarray,  # (T, N) forecasts
@@ -217,7 +217,7 @@ def by_date(
     squares, plain, hits, signed, count = (np.sum(c, axis=1, dtype=float) for c in columns)
     return np.column_stack([squares, plain, hits, signed, ranks, ranked, count])
 
-
+# %% ../../nbs/forecast/harness.ipynb #c6486789
 def rank_correlation(
     truth: np.ndarray,  # (T, N) labels, NaN where missing
     forecast: np.ndarray,  # (T, N) forecasts, NaN in the same places
