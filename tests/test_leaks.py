@@ -27,6 +27,7 @@ from portfolio_ml.backtest.leaks import (
     placebo_test,
     target_likeness,
 )
+from portfolio_ml.backtest.splits import CombinatorialPurgedCV, PurgedKFold, WalkForwardSplit
 from portfolio_ml.core.disturbance import (
     FitLog,
     compare_rows,
@@ -296,6 +297,20 @@ def test_overlaps_are_those_of_all_pairs(seed):
     for row, reason, other in found[["row", "reason", "test row"]].itertuples(index=False):
         met = max(row, other) < min(row + spans[row], other + spans[other])
         assert met if reason == "labels overlap" else other <= row < other + spans[other] + embargo
+
+
+@pytest.mark.parametrize("horizon", [1, 5, 20])
+@pytest.mark.parametrize("embargo", [0, 7])
+def test_splits_that_purge_pass(horizon, embargo):
+    "The book's purged splits pass; one row less, in their count, purges exactly the rows that the detector names."
+    purged, combined = PurgedKFold(4, horizon=horizon, embargo=embargo), CombinatorialPurgedCV(5, 2, horizon=horizon, embargo=embargo)
+    for cv in (purged, combined, WalkForwardSplit(50, 20, horizon=horizon)):
+        assert not accused(check_label_overlap, cv, horizon, 200, embargo)
+    exact = CombinatorialPurgedCV(5, 2, horizon=horizon - 1, embargo=embargo)
+    plain = [(np.setdiff1d(np.arange(200), test), test) for _, test in exact.split(np.empty(200))]
+    found = overlapping_rows(plain, horizon, 200, embargo)
+    for k, (kept, _) in enumerate(exact.split(np.empty(200))):
+        np.testing.assert_array_equal(np.setdiff1d(plain[k][0], found.loc[found["split"] == k, "row"]), kept)
 
 
 def test_a_horizon_of_one_overlaps_nothing():
