@@ -21,7 +21,7 @@ from ..core.validation import DataError, InsufficientDataError, ShapeError, name
 from ..measure.resampling import Blocks, bootstrap_interval, resampled_sums
 from ..measure.smooth import hac_variance
 
-# %% ../../nbs/forecast/harness.ipynb #e20886b0
+# %% ../../nbs/forecast/harness.ipynb #9415d562
 def read_task(
     X,  # (rows, P) features: DataFrame by date, or by date and asset
     y,  # (rows,) labels, the same rows; NaN where not known yet
@@ -42,7 +42,7 @@ def read_task(
         raise DataError("X: rows are not in order of time; use `sort_index(level=0)`")
     return X, y
 
-
+# %% ../../nbs/forecast/harness.ipynb #edcdcdd4
 def to_wide(
     long: pd.Series,  # one number a (date, asset)
 ) -> pd.DataFrame:  # (T, N) by date and asset, in the order in which they come
@@ -90,7 +90,7 @@ def refit_plan(
     begin = np.zeros(len(rows)) if window is None else np.maximum(0, rows - horizon - window + 1)
     return [Refit(int(r), int(b), int(r - horizon), int(e)) for r, b, e in zip(rows, begin, ends)]
 
-# %% ../../nbs/forecast/harness.ipynb #e909c767
+# %% ../../nbs/forecast/harness.ipynb #3baac806
 def named_models(
     models,  # one regressor, or a mapping from names to regressors
 ) -> dict:  # name to regressor
@@ -101,7 +101,7 @@ def named_models(
             raise DataError(f"models: {name!r} is {model!r}; give an object with fit(X, y) and predict(X)")
     return named
 
-
+# %% ../../nbs/forecast/harness.ipynb #7695f06e
 def takes_missing(
     model,  # any regressor or pipeline
 ) -> bool:  # whether it reads NaN among the features
@@ -267,7 +267,7 @@ def _quotient(top, bottom, score):
         share = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), np.nan)
     return 1 - share if score == "R2" else share
 
-# %% ../../nbs/forecast/harness.ipynb #c0c6d3aa
+# %% ../../nbs/forecast/harness.ipynb #6e7898eb
 def mean_test(
     differences: np.ndarray,  # (T,) differences by date
     horizon: int = 1,  # rows that labels overlap
@@ -285,7 +285,7 @@ def mean_test(
     mean, error = float(d.mean()), float(scale * np.sqrt(variance))
     return mean, error, mean / error if error > 0 else 0.0
 
-
+# %% ../../nbs/forecast/harness.ipynb #d92f34b9
 def compare_forecasts(
     forecasts: Forecasts,  # what `walk_forecast` gave
     benchmark: str | None = None,  # a model among them; None: zero
