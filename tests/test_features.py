@@ -13,18 +13,48 @@ from sklearn.pipeline import make_pipeline
 
 from portfolio_ml.backtest.splits import PurgedKFold
 from portfolio_ml.core.validation import (
-    DataError, InsufficientDataError, LookAheadError, MissingDataError, NonFiniteError, ShapeError,
-)  # fmt: skip
+    DataError,
+    InsufficientDataError,
+    LookAheadError,
+    MissingDataError,
+    NonFiniteError,
+    ShapeError,
+)
 from portfolio_ml.core.worlds import empty_world
 from portfolio_ml.forecast.features import (
-    Feature, FeaturePanel, Published, as_of, check_feature, cosine_test, feature_panel, feature_task, information_coefficients,
-    past_return, score_features, standard_features,
-)  # fmt: skip
+    Feature,
+    FeaturePanel,
+    Published,
+    as_of,
+    check_feature,
+    cosine_test,
+    feature_panel,
+    feature_task,
+    information_coefficients,
+    past_return,
+    score_features,
+    standard_features,
+)
 from portfolio_ml.forecast.harness import walk_forecast
 from portfolio_ml.forecast.panel import (
-    LABELS, CrossSection, date_splits, delayed, forward_returns, forward_volatility, from_cube, label_ends, label_uniqueness,
-    rank_across, rolled, rolled_deviation, rolled_skewness, rows_ahead, scale_across, to_cube, uniqueness_weights,
-)  # fmt: skip
+    LABELS,
+    CrossSection,
+    date_splits,
+    delayed,
+    forward_returns,
+    forward_volatility,
+    from_cube,
+    label_ends,
+    label_uniqueness,
+    rank_across,
+    rolled,
+    rolled_deviation,
+    rolled_skewness,
+    rows_ahead,
+    scale_across,
+    to_cube,
+    uniqueness_weights,
+)
 
 
 def market(T=420, N=4, seed=0):
