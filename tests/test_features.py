@@ -27,7 +27,6 @@ from portfolio_ml.forecast.features import (
     Published,
     as_of,
     check_feature,
-    cosine_test,
     feature_panel,
     feature_task,
     information_coefficients,
@@ -35,7 +34,7 @@ from portfolio_ml.forecast.features import (
     score_features,
     standard_features,
 )
-from portfolio_ml.forecast.harness import walk_forecast
+from portfolio_ml.forecast.harness import cosine_test, walk_forecast
 from portfolio_ml.forecast.panel import (
     LABELS,
     CrossSection,

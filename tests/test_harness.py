@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import t as student
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, Ridge
@@ -15,7 +16,7 @@ from portfolio_ml.core.worlds import empty_world, signal_world
 from portfolio_ml.forecast.harness import (
     Forecasts,
     compare_forecasts,
-    mean_test,
+    cosine_test,
     rank_correlation,
     read_task,
     refit_plan,
@@ -149,8 +150,10 @@ def test_sizes_of_the_tests():
     clark = (np.array(p)[:, 1] < 0.1).mean()
     assert clark < 0.1 + 3 * (0.1 * 0.9 / 60) ** 0.5
     drawn = np.random.default_rng(0).standard_normal((2000, 150))
-    z = np.array([mean_test(x)[2] for x in drawn])
-    assert abs((np.abs(z) > 1.96).mean() - 0.05) < 0.03
+    for h in (1, 5):  # labels that overlap too
+        tests = [cosine_test(np.convolve(x, np.ones(h), "valid"), h) for x in drawn]
+        p = [2 * student.sf(abs(mean / error), free) for mean, error, free in tests]
+        assert abs((np.array(p) < 0.05).mean() - 0.05) < 0.02
 
 
 def test_one_asset_needs_no_second_level():
@@ -190,5 +193,5 @@ def test_bad_tasks_are_refused(task):
     with pytest.raises(DataError, match="'z'"):
         walk_forecast(LinearRegression(), X, y, first=300).scores("z")
     with pytest.raises(InsufficientDataError):
-        mean_test(np.ones(5))
+        cosine_test(np.ones(5))
     assert to_wide(y).shape == (999, 3)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Feature', 'Published', 'as_of', 'standard_features', 'read_market', 'feature_panel', 'feature_task', 'FeaturePanel',
-           'check_feature', 'information_coefficients', 'cosine_test', 'score_features']
+           'check_feature', 'information_coefficients', 'score_features']
 
-# %% ../../nbs/forecast/features.ipynb #68ea06f4
+# %% ../../nbs/forecast/features.ipynb #5e1d1326
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from ..backtest.leaks import check_features
 from ..core.validation import DataError, InsufficientDataError, MissingDataError, ShapeError, check_labels, check_returns, name_some
 from .harness import read_task
+from .harness import cosine_test
 from portfolio_ml.forecast.indicators import (
     MarketData, asymmetry, average_gap, below_high, curve_slope, day_range, downside, illiquidity, largest_return, macro_change,
     macro_level, market_beta, momentum, month, own_volatility, past_return, range_volatility, relative_strength, reversal,
@@ -289,23 +290,7 @@ def information_coefficients(
         out[enough, k] = (a * b).sum(axis=1)[enough] / bottom[enough]
     return pd.DataFrame(out, dates, X.columns)
 
-# %% ../../nbs/forecast/features.ipynb #2e07ac2f
-def cosine_test(
-    values: np.ndarray,  # (T,) numbers by date, which may depend on one another
-    horizon: int = 1,  # rows that labels overlap
-) -> tuple[float, float, int]:  # mean, standard error, degrees of freedom of its t statistic
-    "Test a mean by its slowest cosines."
-    from scipy.fft import dct
-
-    x = np.asarray(values, dtype=float)
-    T = len(x)
-    count = min(int(0.4 * T ** (2 / 3)), T // (3 * horizon))
-    if count < 4:
-        raise InsufficientDataError(f"values: {T} dates are too few for labels of horizon {horizon}; at least {max(12 * horizon, 32)} are needed")
-    waves = dct(x - x.mean(), type=2)[1 : count + 1] / (2 * T) ** 0.5
-    return float(x.mean()), float(np.sqrt((waves**2).mean() / T)), count
-
-
+# %% ../../nbs/forecast/features.ipynb #221a32e8
 def score_features(
     X: pd.DataFrame,  # (rows, P) features by (date, asset)
     y: pd.Series,  # (rows,) labels, the same rows
