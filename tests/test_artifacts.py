@@ -173,6 +173,28 @@ def test_comments_and_empty_lines_do_not_count(tmp_path):
     assert seen[0] == seen[1] != seen[2]
 
 
+def test_classes_count_by_their_methods_wherever_they_are_written():
+    from portfolio_ml.forecast.recurrent import RecurrentNetwork
+
+    class Toy:
+        "Be a class."
+
+        size = 3
+
+        def double(self, x):
+            "Double."
+            return 2 * x
+
+        @property
+        def half(self):
+            "Halve."
+            return self.size / 2
+
+    text = source_text(Toy)
+    assert "return 2 * x" in text and "size = 3" in text and "self.size / 2" in text
+    assert "def gradients" in source_text(RecurrentNetwork) and "hidden" in source_text(RecurrentNetwork)
+
+
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a_", "-a"])
 def test_names_make_files(tmp_path, name):
     with pytest.raises(DataError, match="name"):

@@ -62,13 +62,15 @@ def _plain(value):
         return {"class": type(value).__qualname__, **value.get_params(deep=False)}
     raise TypeError(f"{value!r} is a {type(value).__name__}")
 
-# %% ../../nbs/core/artifacts.ipynb #8e53ac11
+# %% ../../nbs/core/artifacts.ipynb #2feeaab8
 def source_text(
     thing,  # a function, class or module
 ) -> str:  # its source, without comments and empty lines
     "Read the source of a function, class or module as far as it counts."
     name = getattr(thing, "__qualname__", getattr(thing, "__name__", repr(thing)))
-    if getattr(thing, "__closure__", None):
+    if isinstance(thing, type):
+        return _class_text(thing)
+    if set(getattr(getattr(thing, "__code__", None), "co_freevars", ())) - {"__class__"}:
         raise DataError(f"code: {name} uses {name_some(thing.__code__.co_freevars)} of the function around it; give it as a parameter or as data")
     try:
         text = textwrap.dedent(inspect.getsource(thing))
@@ -81,6 +83,20 @@ def source_text(
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+# %% ../../nbs/core/artifacts.ipynb #bf0403ce
+def _class_text(kind):
+    "Read a class as its bases, fields, constants and methods: in a notebook it has no source of its own."
+    own = [f"class {kind.__qualname__}({', '.join(b.__qualname__ for b in kind.__bases__)})", *getattr(kind, "__annotations__", {})]
+    for name, member in vars(kind).items():
+        inner = getattr(member, "__func__", getattr(member, "fget", member))
+        if hasattr(inner, "__wrapped__") or getattr(inner, "__code__", None) is not None and inner.__code__.co_filename == "<string>":
+            continue  # written by `dataclass`
+        if inspect.isfunction(inner):
+            own.append(source_text(inner))
+        elif isinstance(member, int | float | str | tuple) and not name.startswith("__"):
+            own.append(f"{name} = {member!r}")
+    return "\n".join(own)
 
 # %% ../../nbs/core/artifacts.ipynb #c460430d
 def hash_data(

@@ -9,7 +9,7 @@ __all__ = ['LOSSES', 'SequenceRows', 'lay_out', 'read_labels', 'run_starts', 'sp
            'read_task_rows', 'fit_sequences', 'predict_members', 'save_model', 'load_model', 'SequenceModel',
            'SequenceRegressor']
 
-# %% ../../nbs/forecast/sequences.ipynb #9573b4b2
+# %% ../../nbs/forecast/sequences.ipynb #bdce0304
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,11 +19,12 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+# %% ../../nbs/forecast/sequences.ipynb #2b9313f5
 from ..core.allocator import keep_parameters
 from ..core.artifacts import read_npz, write_npz
 from ..core.validation import DataError, require
 
-# %% ../../nbs/forecast/sequences.ipynb #c227fa45
+# %% ../../nbs/forecast/sequences.ipynb #e7518ef4
 @dataclass(frozen=True, eq=False)
 class SequenceRows:
     """Rows of a table, laid out asset by asset.
@@ -43,7 +44,7 @@ class SequenceRows:
     first: np.ndarray
     size: np.ndarray
 
-
+# %% ../../nbs/forecast/sequences.ipynb #197f3e19
 def lay_out(
     values: np.ndarray,  # (rows, P) features, in order of time
     assets: np.ndarray,  # (rows,) number of the asset, from 0
@@ -106,24 +107,33 @@ def split_end(
         return np.ones(len(dates), dtype=bool), np.zeros(len(dates), dtype=bool)
     return dates <= begin - horizon, dates >= begin
 
-# %% ../../nbs/forecast/sequences.ipynb #1ae6ef5c
-def squared_loss(out, y):
+# %% ../../nbs/forecast/sequences.ipynb #da5d1474
+def squared_loss(
+    out,  # outputs, a tensor
+    y,  # labels of the same shape
+) -> tuple:  # losses; slopes
     "Give squared error and its slope."
     return (out - y) ** 2, 2 * (out - y)
 
-
-def huber_loss(out, y):
+# %% ../../nbs/forecast/sequences.ipynb #35accd50
+def huber_loss(
+    out,  # outputs, a tensor
+    y,  # labels of the same shape
+) -> tuple:  # losses; slopes
     "Give Huber's loss, squared up to one standard deviation, and its slope."
     gap = out - y
     near = gap.clip(-1, 1)
     return near * (2 * gap - near), 2 * near
 
-
-def logistic_loss(out, y):
+# %% ../../nbs/forecast/sequences.ipynb #4492a43e
+def logistic_loss(
+    out,  # outputs, a tensor: log-odds
+    y,  # labels of the same shape, 0 to 1
+) -> tuple:  # losses; slopes
     "Give minus the log-likelihood of a probability whose log-odds are put out, and its slope."
     return out.clip(min=0) - out * y + (-out.abs()).exp().log1p(), out.sigmoid() - y
 
-
+# %% ../../nbs/forecast/sequences.ipynb #354017b8
 LOSSES = {"squared": squared_loss, "huber": huber_loss, "logistic": logistic_loss}
 
 # %% ../../nbs/forecast/sequences.ipynb #bd56641c
@@ -147,25 +157,24 @@ def adam_step(
         params[name].mul_(1 - rate * decay)
         params[name].addcdiv_(m, (v / (1 - 0.999**k)).sqrt_().add_(1e-8), value=-rate / (1 - 0.9**k))
 
-# %% ../../nbs/forecast/sequences.ipynb #77c2b830
+# %% ../../nbs/forecast/sequences.ipynb #8a10e11b
 def gather(
     tensor,  # (P, M) features, or (M,) one number a row
     starts,  # (S, B) first rows
     length: int,  # rows to take
 ):  # (length, S, P, B), or (length, S, B)
     "Take runs of rows out of a layout."
-    steps = starts.new_tensor(range(length))[:, None, None]
-    taken = tensor[..., starts[None] + steps]
+    taken = tensor[..., starts + starts.new_tensor(range(length))[:, None, None]]
     return taken.permute(1, 2, 0, 3) if tensor.ndim == 2 else taken
 
-
+# %% ../../nbs/forecast/sequences.ipynb #548be7ab
 def run_outputs(
     network,  # as above
     params: dict,  # name to tensor, members first
     values,  # (P, M) features, a tensor
     starts,  # (n,) first rows of the runs, a tensor
-    window: int,  # W
-    stretch: int = 1,  # L
+    window: int,  # rows behind a label
+    stretch: int = 1,  # labels that share a run
     batch: int = 4096,  # rows at a time and member
 ):  # (L, S, n) outputs
     "Run all members over the same rows, without learning."
@@ -231,7 +240,7 @@ def one_pass(
         adam_step(params, network.gradients(params, x, how.stretch, pull), state, how.rate, how.decay)
     return (sum(v for v, _ in total) / sum(m for _, m in total)).double().cpu().numpy()
 
-# %% ../../nbs/forecast/sequences.ipynb #cabea57f
+# %% ../../nbs/forecast/sequences.ipynb #870b19e1
 def train_members(
     network,  # as above
     params: dict,  # name to tensor, members first
@@ -265,7 +274,7 @@ def train_members(
             break
     return best, np.array(history, dtype=float)
 
-
+# %% ../../nbs/forecast/sequences.ipynb #db67c255
 def _validation(network, rows, check, tensors, how):
     "Give the function that judges members on the rows that validate."
     import torch
@@ -281,7 +290,7 @@ def _validation(network, rows, check, tensors, how):
 
     return judge
 
-# %% ../../nbs/forecast/sequences.ipynb #18f982d2
+# %% ../../nbs/forecast/sequences.ipynb #c81b3a2f
 @contextmanager
 def torch_threads(
     number: int,  # threads inside
@@ -296,7 +305,7 @@ def torch_threads(
     finally:
         torch.set_num_threads(before)
 
-
+# %% ../../nbs/forecast/sequences.ipynb #3f880a5d
 def fit_scale(
     values: np.ndarray,  # (rows, P) or (rows,) what teaches
 ) -> tuple[np.ndarray, np.ndarray]:  # mean and standard deviation, the latter 1 where nothing varies
@@ -323,7 +332,7 @@ def check_settings(
     if np.size(model.seeds) < 1 or (np.ndim(model.seeds) == 0 and model.seeds < 1):
         raise DataError(f"seeds={model.seeds!r}: give at least one member")
 
-# %% ../../nbs/forecast/sequences.ipynb #35962efa
+# %% ../../nbs/forecast/sequences.ipynb #84ec63c6
 def training_plan(
     model,  # a regressor of sequences
     n_labels: int,  # that teach
@@ -336,16 +345,16 @@ def training_plan(
         model.window, model.stretch or model.window, model.loss, epochs, model.patience, batch, model.learning_rate, model.weight_decay,
     )
 
-
+# %% ../../nbs/forecast/sequences.ipynb #b138da26
 def first_weights(
     model,  # a regressor of sequences, with seeds_
-    n_features: int,  # P
+    n_features: int,  # columns of the table
 ) -> dict:  # name to array, members first
     "Draw the weights of every member from its own seed."
     drawn = [model.network().initial(n_features, int(seed)) for seed in model.seeds_]
     return {name: np.stack([member[name] for member in drawn]) for name in drawn[0]}
 
-
+# %% ../../nbs/forecast/sequences.ipynb #a2855ec7
 def member_seeds(
     seeds,  # how many, or the seeds
     random_state,  # draws them
@@ -355,7 +364,7 @@ def member_seeds(
         return check_random_state(random_state).randint(2**31 - 1, size=int(seeds)).astype(np.int64)
     return np.asarray(seeds, dtype=np.int64)
 
-# %% ../../nbs/forecast/sequences.ipynb #7ffd183b
+# %% ../../nbs/forecast/sequences.ipynb #156830bc
 def read_task_rows(
     model,  # a regressor of sequences
     X,  # (rows, P) features
@@ -369,7 +378,7 @@ def read_task_rows(
     teach, check = split_end(dates, model.validation, model.horizon)
     return X, np.asarray(y, dtype=float), teach, check, assets
 
-
+# %% ../../nbs/forecast/sequences.ipynb #0303b45d
 def fit_sequences(
     model,  # a regressor of sequences
     X,  # (rows, P) features
@@ -412,7 +421,7 @@ def predict_members(
         out = (out.sigmoid() if model.loss == "logistic" else out).cpu().numpy().T.astype(float)
     return out * model.scale_["label sd"] + model.scale_["label mean"]
 
-# %% ../../nbs/forecast/sequences.ipynb #6cd1baad
+# %% ../../nbs/forecast/sequences.ipynb #60e0da1d
 def save_model(
     model,  # a fitted regressor of sequences
     path,  # where the file goes; ends in .npz
@@ -427,7 +436,7 @@ def save_model(
     about = {"class": type(model).__name__, "parameters": given, "n_features": int(model.n_features_in_)}
     write_npz(path, arrays, about | {"names": list(getattr(model, "feature_names_in_", []))})
 
-
+# %% ../../nbs/forecast/sequences.ipynb #00098577
 def load_model(
     kind: type,  # the class that was saved
     path,  # a file that `save_model` wrote
@@ -492,7 +501,7 @@ class SequenceModel(RegressorMixin, BaseEstimator):
         kind = torch.float32 if self.precision == "single" else torch.float64
         return {k: torch.tensor(v, dtype=kind, device="cuda" if gpu else "cpu") for k, v in self.weights_.items()}
 
-# %% ../../nbs/forecast/sequences.ipynb #3f3f4329
+# %% ../../nbs/forecast/sequences.ipynb #987d0630
 class SequenceRegressor(SequenceModel):
     """Forecast from windows of rows with several members of a network; a subclass names the network.
 
@@ -510,14 +519,10 @@ class SequenceRegressor(SequenceModel):
         Share of dates at the end that decides when to stop; dates that a label looks ahead.
     stretch, batch_size : int, optional
         Labels that share a run (None: as many as `window`); labels a step (None: 32 steps a pass).
-    learning_rate, weight_decay : float, default=0.005, 0.0
-        Of Adam.
-    warm_start : bool, default=False
-        Go on from the weights of the last fit.
-    precision, device, n_threads : {"single", "double"}, {"cpu", "auto", "cuda"}, int, default=1
-        How torch computes; "auto" takes the GPU when there is one.
-    random_state : int, RandomState, optional
-        Draws the seeds.
+    learning_rate, weight_decay, warm_start : float, default=0.005, 0.0; bool, default=False
+        Of Adam; whether to go on from the weights of the last fit.
+    precision, device, n_threads, random_state : {"single", "double"}, {"cpu", "auto", "cuda"}, int, int
+        How torch computes ("auto": on the GPU when there is one); what the seeds are drawn from.
 
     Attributes
     ----------
