@@ -5,16 +5,20 @@
 # %% auto #0
 __all__ = ['LINEAR_PATHS', 'RunningMoments', 'running_moments', 'WindowMoments', 'window_moments', 'spectral_coefficients',
            'partial_coefficients', 'sweep', 'settle_signs', 'sparse_coefficients', 'path_coefficients', 'read_path',
-           'inner_folds', 'fold_losses', 'walk_linear', 'speak']
+           'inner_folds', 'fold_losses', 'walk_linear', 'speak', 'pair_index', 'asset_codes', 'forgiving_tags',
+           'PerAsset', 'fit_assets', 'solve_assets', 'predict_assets']
 
-# %% ../../nbs/forecast/paths.ipynb #dbc6b2af
+# %% ../../nbs/forecast/paths.ipynb #3afd8905
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..core.validation import DataError, InsufficientDataError, SolverError
+from ..core.validation import DataError, InsufficientDataError, SolverError, name_some
 from .harness import Forecasts, Refit, read_task, refit_plan, to_wide
 
 # %% ../../nbs/forecast/paths.ipynb #28cc34d8
@@ -102,17 +106,17 @@ def window_moments(
     known = covariance / deviation[:, :, None]
     return WindowMoments(count, mean, deviation, known[:, :-1, :-1] / deviation[:, None, :-1], known[:, :-1, -1])
 
-# %% ../../nbs/forecast/paths.ipynb #ddb82e97
+# %% ../../nbs/forecast/paths.ipynb #fbddc1e2
 def spectral_coefficients(
     moments: WindowMoments,  # of S windows
-    kind: str,  # "ridge" or "pcr"
+    kind: str,  # "ridge", "least squares" (its penalty is 0), or "pcr"
     values: np.ndarray,  # (A,) penalties, or numbers of components
 ) -> np.ndarray:  # (S, A, P) coefficients of standardised features
     "Solve ridge or principal-component regression for all windows and penalties by one decomposition each."
     size, vectors = np.linalg.eigh(moments.gram)
     turned, P = np.einsum("spk,sp->sk", vectors, moments.cross), size.shape[1]
     there = size > 1e-12 * np.maximum(size[:, -1:], 1e-300)
-    if kind == "ridge":
+    if kind != "pcr":
         bottom = size[:, None, :] + values[:, None] / moments.count[:, None, None]
         kept = there[:, None, :] | (values[:, None] > 0)
     else:
@@ -205,8 +209,8 @@ def sparse_coefficients(
             return coef.reshape(S, A, P)
     raise SolverError(f"lasso: no optimum in {len(todo)} of {S * A} problems, after {max_rounds} rounds, at penalty {penalty[todo].min():g}; are features copies of one another?")
 
-# %% ../../nbs/forecast/paths.ipynb #25107151
-LINEAR_PATHS = ("ridge", "pcr", "pls", "lasso", "elastic net")
+# %% ../../nbs/forecast/paths.ipynb #4b9617b0
+LINEAR_PATHS = ("least squares", "ridge", "pcr", "pls", "lasso", "elastic net")
 
 
 def path_coefficients(
@@ -217,7 +221,7 @@ def path_coefficients(
 ) -> np.ndarray:  # (S, A, P + 1) constant and coefficients, of the features as they stand in the sums
     "Solve one kind of linear model for all windows and penalties."
     values, P = read_path(kind, values, moments.cross.shape[1]), moments.cross.shape[1]
-    if kind in ("ridge", "pcr"):
+    if kind in ("least squares", "ridge", "pcr"):
         coef = spectral_coefficients(moments, kind, values)
     elif kind == "pls":
         coef = partial_coefficients(moments, values)
@@ -240,6 +244,8 @@ def read_path(
     counted = kind in ("pcr", "pls")
     if not len(given) or not np.isfinite(given).all() or (given < (1 if counted else 0)).any():
         raise DataError(f"paths: {kind} {values!r}: {'whole numbers from 1 on' if counted else 'penalties of at least 0'} are wanted")
+    if kind == "least squares" and (given != 0).any():
+        raise DataError(f"paths: least squares {values!r}: it has no penalty, give [0]")
     if counted and ((given % 1 > 0) | (given > n_features)).any():
         raise DataError(f"paths: {kind} {values!r}: whole numbers of at most the {n_features} features are wanted")
     return given
@@ -275,7 +281,7 @@ def fold_losses(
     squares = np.einsum("sap,spq,saq->sa", error, test, error, optimize=True)
     return (squares / test[:, :1, 0]).reshape(S, K, -1).mean(axis=1)
 
-# %% ../../nbs/forecast/paths.ipynb #28e5647a
+# %% ../../nbs/forecast/paths.ipynb #10105e4e
 def walk_linear(
     X: pd.DataFrame,  # (rows, P) features by (date, asset), known at the close of the date
     y: pd.Series,  # (rows,) labels: what happens from the date on; NaN where not known
@@ -297,20 +303,20 @@ def walk_linear(
     ends = np.array([(p.first, p.last + 1) for p in plan])
     folds = inner_folds(plan, horizon, n_folds) if any(len(v) > 1 for v in grids.values()) else np.zeros((0, 4), dtype=int)
     running = running_moments(table, labels, starts, np.union1d(ends, folds), starts[plan[0].last + 1])
-    moments, rows, found = window_moments(running.between(*ends.T)), [], {}
+    moments, rows, picked = window_moments(running.between(*ends.T)), [], {}
     for kind, values in grids.items():
         losses = fold_losses(running, folds, kind, values, l1_ratio) if len(values) > 1 else np.zeros((len(plan), 1))
         best = losses.argmin(axis=1)
         models = path_coefficients(moments, kind, values, l1_ratio)
-        picked = {kind: models[np.arange(len(plan)), best]}
+        picked[kind] = models[np.arange(len(plan)), best]
         picked |= {f"{kind} {v:g}": models[:, a] for a, v in enumerate(values)} if each else {}
-        found |= speak(picked, table, starts, plan, running)
         rows += [(kind, dates[p.row], int(n), p.until - p.row, v) for p, n, v in zip(plan, moments.count, values[best])]
     at, settings = starts[plan[0].row], {"horizon": horizon, "first": first, "window": window, "refit": refit, "features": X.shape[1]}
     fits = pd.DataFrame(rows, columns=["model", "date", "rows that taught", "dates spoken for", "chosen"])
+    found = speak(picked, table, starts, plan, running)
     return Forecasts({n: to_wide(pd.Series(v, X.index[at:])) for n, v in found.items()}, to_wide(y.iloc[at:]), fits, settings)
 
-# %% ../../nbs/forecast/paths.ipynb #3f659e50
+# %% ../../nbs/forecast/paths.ipynb #c517eb87
 def speak(
     models: dict,  # name to (S, P + 1) constant and coefficients in the units of the sums
     table: np.ndarray,  # (rows, P) features
@@ -319,9 +325,157 @@ def speak(
     running: RunningMoments,  # whose shift and scale hold
 ) -> dict:  # name to (rows,) forecasts, from the first fit on
     "Let each fit forecast its rows."
-    at, out = starts[plan[0].row], {}
-    moved = (table[at:] - running.shift[:-1]) / running.scale[:-1]
-    fit = np.repeat(np.arange(len(plan)), [starts[p.until] - starts[p.row] for p in plan])
-    for name, model in models.items():
-        out[name] = model[fit, 0] + (moved * model[fit, 1:]).sum(axis=1) + running.shift[-1]
+    out, names = [], list(models)
+    level = np.stack([models[n][:, 0] for n in names], axis=1) + running.shift[-1]
+    coef = np.stack([models[n][:, 1:] for n in names], axis=2) / running.scale[:-1, None]
+    level = level - np.einsum("p,spm->sm", running.shift[:-1], coef)
+    for k, p in enumerate(plan):
+        out.append(table[starts[p.row] : starts[p.until]] @ coef[k] + level[k])
+    return dict(zip(names, np.concatenate(out).T))
+
+# %% ../../nbs/forecast/paths.ipynb #eb9cc6f1
+def pair_index(
+    X,  # a table of any kind
+) -> pd.Index | None:  # its index, if rows are labelled by (date, asset)
+    "Find the index of a long table."
+    index = getattr(X, "index", None)
+    return index if isinstance(index, pd.MultiIndex) and index.nlevels == 2 else None
+
+
+def asset_codes(
+    X,  # features by (date, asset), or by date, or an array
+    n_rows: int,  # how many rows it has
+) -> tuple[np.ndarray, pd.Index]:  # (rows,) number of each row's asset; names, in the order in which they come
+    "Number the assets of a long table; a table without an index of two levels is one asset."
+    index = pair_index(X)
+    if index is None:
+        return np.zeros(n_rows, dtype=int), pd.Index(["all"])
+    codes, names = pd.factorize(index.get_level_values(1))
+    return codes, pd.Index(names)
+
+
+def forgiving_tags(
+    tags,  # scikit-learn's tags of a regressor
+    missing: bool = True,  # whether it reads missing features
+):  # the same tags
+    "Say that a model may score below the mean, and whether it reads missing features."
+    tags.input_tags.allow_nan, tags.regressor_tags.poor_score = missing, True
+    return tags
+
+# %% ../../nbs/forecast/paths.ipynb #ebe97b07
+class PerAsset(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+    """Give every asset a model of its own, all from one long table.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Cloned for each asset; means, least squares and ridge are solved for all assets at once.
+    min_rows : int
+        An asset with fewer rows has no model, and no forecast.
+
+    Attributes
+    ----------
+    assets_ : Index
+        Assets that have a model.
+    coef_, intercept_ : ndarray of shape (N, P), (N,)
+        Of means, least squares and ridge.
+    estimators_ : list
+        Of all other estimators, in the order of `assets_`.
+    """
+
+    def __init__(self, estimator, *, min_rows=2):
+        self.estimator, self.min_rows = estimator, min_rows
+
+    @property
+    def context(self) -> int:
+        "Count the rows before the first that the models must see."
+        return getattr(self.estimator, "context", 0)
+
+    def fit(self, X, y):
+        "Fit a model an asset."
+        return fit_assets(self, X, y)
+
+    def predict(self, X) -> np.ndarray:
+        "Forecast each row by the model of its asset, shape (rows,); NaN for an asset without one."
+        check_is_fitted(self)
+        return predict_assets(self, X)
+
+    def __sklearn_tags__(self):
+        missing = getattr(self.estimator.__sklearn_tags__().input_tags, "allow_nan", False)
+        return forgiving_tags(super().__sklearn_tags__(), bool(missing))
+
+# %% ../../nbs/forecast/paths.ipynb #5a030b59
+def fit_assets(
+    model: PerAsset,  # to be fitted
+    X,  # (rows, P) features by (date, asset); anything else is one asset
+    y,  # (rows,) labels
+) -> PerAsset:  # fitted
+    "Fit one estimator an asset, least squares and ridge by one batched solve."
+    finite = "allow-nan" if model.__sklearn_tags__().input_tags.allow_nan else True
+    table, labels = validate_data(model, X, y, y_numeric=True, dtype=np.float64, ensure_all_finite=finite)
+    codes, names = asset_codes(X, len(table))
+    count = np.bincount(codes, minlength=len(names))
+    kept = np.flatnonzero(count >= model.min_rows)
+    if not len(kept):
+        raise InsufficientDataError(f"X: no asset has {model.min_rows} rows; n_samples = {count.max()} is the most, among {name_some(names)}")
+    model.assets_, model.estimators_ = names[kept], []
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.cumsum(count)[:-1])
+    solved = solve_assets(model.estimator, table[order], labels[order], count, kept)
+    if solved is not None:
+        model.coef_, model.intercept_ = solved
+        return model
+    frame = isinstance(X, pd.DataFrame)
+    for k in kept:
+        given = X.iloc[parts[k]] if frame else table[parts[k]]
+        model.estimators_.append(clone(model.estimator).fit(given, labels[parts[k]]))
+    return model
+
+# %% ../../nbs/forecast/paths.ipynb #cad568ad
+def solve_assets(
+    estimator,  # what each asset gets
+    table: np.ndarray,  # (rows, P) features, asset by asset
+    labels: np.ndarray,  # (rows,) labels
+    count: np.ndarray,  # (N,) rows of each asset
+    kept: np.ndarray,  # numbers of the assets that get a model
+) -> tuple[np.ndarray, np.ndarray] | None:  # (N, P) coefficients, (N,) constants; None: fit them one by one
+    "Solve means, least squares or ridge for all assets at once, the latter where their moments are well conditioned."
+    if getattr(estimator, "takes_all", False) and np.isfinite(labels).all():
+        means = np.bincount(np.repeat(np.arange(len(count)), count), labels, len(count)) / np.maximum(count, 1)
+        return np.zeros((len(kept), table.shape[1])), means[kept]
+    plain = type(estimator) is LinearRegression and not estimator.positive
+    ridge = type(estimator) is Ridge and not estimator.positive and np.ndim(estimator.alpha) == 0
+    if not (plain or ridge) or not estimator.fit_intercept or not np.isfinite(table).all():
+        return None
+    cuts = np.arange(len(count) + 1)
+    sums = running_moments(table, labels, np.r_[0, np.cumsum(count)], cuts, len(table))
+    moments = window_moments(sums.between(kept, kept + 1))
+    scale = moments.deviation[:, :-1]
+    add = (estimator.alpha if ridge else 0.0) / (moments.count[:, None] * (scale * sums.scale[:-1]) ** 2)
+    system = moments.gram + np.einsum("sp,pq->spq", add, np.eye(table.shape[1]))
+    if np.linalg.cond(system).max() > 1e8 or not (np.einsum("sii->si", moments.gram) > 0.5).all():
+        return None
+    coef = np.linalg.solve(system, moments.cross[:, :, None])[:, :, 0] / (scale * sums.scale[:-1])
+    middle = sums.shift[:-1] + moments.mean[:, :-1] * sums.scale[:-1]
+    return coef, sums.shift[-1] + moments.mean[:, -1] - (coef * middle).sum(axis=1)
+
+# %% ../../nbs/forecast/paths.ipynb #12bd32dd
+def predict_assets(
+    model: PerAsset,  # fitted
+    X,  # (rows, P) features by (date, asset); anything else is one asset
+) -> np.ndarray:  # (rows,) forecasts
+    "Ask the model of each row's asset."
+    finite = "allow-nan" if model.__sklearn_tags__().input_tags.allow_nan else True
+    table = validate_data(model, X, reset=False, dtype=np.float64, ensure_all_finite=finite)
+    codes, names = asset_codes(X, len(table))
+    which, out = model.assets_.get_indexer(names)[codes], np.full(len(table), np.nan)
+    if not model.estimators_:
+        has = which >= 0
+        moves = (np.nan_to_num(table[has]) * model.coef_[which[has]]).sum(axis=1) if model.coef_.any() else 0.0
+        out[has] = moves + model.intercept_[which[has]]
+        return out
+    for k, one in enumerate(model.estimators_):
+        rows = np.flatnonzero(which == k)
+        if len(rows):
+            out[rows] = one.predict(X.iloc[rows] if isinstance(X, pd.DataFrame) else table[rows])
     return out
