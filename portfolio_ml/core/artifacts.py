@@ -7,8 +7,9 @@ __all__ = ['ABOUT', 'VARIABLE', 'ArtifactError', 'MissingArtifactError', 'StaleA
            'hash_data', 'key_parts', 'artifact_key', 'write_npz', 'read_npz', 'artifact_folder', 'told_to_compute',
            'recall', 'stored_artifacts']
 
-# %% ../../nbs/core/artifacts.ipynb #30cfe5f7
+# %% ../../nbs/core/artifacts.ipynb #315fc223
 import hashlib
+import importlib.resources
 import inspect
 import io
 import json
@@ -213,13 +214,13 @@ def read_npz(
     except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as e:
         raise DataIntegrityError(f"{Path(path).name} is truncated or altered ({type(e).__name__}: {e}); fetch or compute it again") from e
 
-# %% ../../nbs/core/artifacts.ipynb #5adeb9b9
+# %% ../../nbs/core/artifacts.ipynb #9d069e90
 VARIABLE = "PORTFOLIO_ML_RECOMPUTE"  # "1": compute every artifact again; "stale": those that do not fit their key
 
 
 def artifact_folder() -> Path:  # in a checkout `artifacts/` at its top, else a folder of the user's cache
     "Find where results are stored."
-    top = Path(__file__).resolve().parents[2] if "__file__" in globals() else _top()
+    top = _top()
     if (top / "nbs").is_dir() and (top / "settings.ini").is_file():
         return top / "artifacts"
     if sys.platform == "win32":
@@ -230,12 +231,10 @@ def artifact_folder() -> Path:  # in a checkout `artifacts/` at its top, else a 
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "portfolio_ml" / "artifacts"
 
-# %% ../../nbs/core/artifacts.ipynb #a10bb9de
+# %% ../../nbs/core/artifacts.ipynb #89dc8955
 def _top():
-    "Find the top of the checkout from a notebook."
-    import portfolio_ml
-
-    return Path(portfolio_ml.__file__).resolve().parents[1]
+    "Find the folder that holds the package: in a checkout, its top."
+    return Path(str(importlib.resources.files("portfolio_ml"))).resolve().parent
 
 # %% ../../nbs/core/artifacts.ipynb #cf08e1c4
 def told_to_compute(

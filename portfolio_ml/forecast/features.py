@@ -6,7 +6,7 @@
 __all__ = ['Feature', 'Published', 'as_of', 'standard_features', 'read_market', 'feature_panel', 'feature_task', 'FeaturePanel',
            'check_feature', 'information_coefficients', 'score_features']
 
-# %% ../../nbs/forecast/features.ipynb #5e1d1326
+# %% ../../nbs/forecast/features.ipynb #5fe1bfaa
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..backtest.leaks import check_features
 from ..core.validation import DataError, InsufficientDataError, MissingDataError, ShapeError, check_labels, check_returns, name_some
-from .harness import read_task
-from .harness import cosine_test
+from .harness import cosine_test, read_task
 from portfolio_ml.forecast.indicators import (
     MarketData, asymmetry, average_gap, below_high, curve_slope, day_range, downside, illiquidity, largest_return, macro_change,
     macro_level, market_beta, momentum, month, own_volatility, past_return, range_volatility, relative_strength, reversal,
