@@ -210,10 +210,8 @@ def test_results_are_mappings_and_closures_are_refused(tmp_path):
 
 
 def test_outside_a_checkout_the_users_cache_is_used(tmp_path):
-    code = (
-        "import portfolio_ml.core.artifacts as a; from pathlib import Path\n"
-        f"a.__file__ = r'{tmp_path / 'site' / 'portfolio_ml' / 'core' / 'artifacts.py'}'\nprint(a.artifact_folder())"
-    )
+    site = tmp_path / "site"  # no notebooks, no settings.ini: not a checkout
+    code = f"import portfolio_ml.core.artifacts as a; from pathlib import Path\na._top = lambda: Path({str(site)!r})\nprint(a.artifact_folder())"
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "LOCALAPPDATA": str(tmp_path / "cache")}
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout.strip()
     assert Path(out).name == "artifacts" and Path(out).parent.name == "portfolio_ml"
