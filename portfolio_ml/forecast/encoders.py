@@ -42,7 +42,7 @@ def scaled_dot_product_attention(
     weights = scores.softmax(-1)
     return weights @ value, weights
 
-# %% ../../nbs/forecast/encoders.ipynb #384333dd
+# %% ../../nbs/forecast/encoders.ipynb #ce8c6ded
 def member_affine(
     weights,  # (S, out, in + 1), the constant last
     x,  # (S, ..., in)
@@ -53,7 +53,7 @@ def member_affine(
     flat = torch.baddbmm(weights[:, None, :, -1], x.flatten(1, -2), weights[:, :, :-1].mT)
     return flat.unflatten(1, x.shape[1:-1])
 
-
+# %% ../../nbs/forecast/encoders.ipynb #9f8d6956
 def multi_head_attention(
     params: dict,  # name to tensor, members first
     layer: int,  # number of the layer
@@ -66,7 +66,7 @@ def multi_head_attention(
     found, weights = scaled_dot_product_attention(*heads)
     return member_affine(params[f"mix {layer}"], found.transpose(-2, -3).flatten(-2)), weights
 
-# %% ../../nbs/forecast/encoders.ipynb #36655d78
+# %% ../../nbs/forecast/encoders.ipynb #4f0d622e
 def layer_norm(
     x,  # (..., H)
     scale=1.0,  # broadcasts against x
@@ -77,7 +77,7 @@ def layer_norm(
     gap = x - x.mean(-1, keepdim=True)
     return gap * (gap.square().mean(-1, keepdim=True) + tiny).rsqrt() * scale + shift
 
-
+# %% ../../nbs/forecast/encoders.ipynb #d5472203
 def add_and_feed(
     params: dict,  # name to tensor, members first
     layer: int,  # number of the layer
@@ -159,7 +159,7 @@ class TransformerNetwork:
             out = self.outputs(free, x, n_last)
         return dict(zip(free, torch.autograd.grad(out, list(free.values()), pull(out.detach()))))
 
-# %% ../../nbs/forecast/encoders.ipynb #0c6c07c3
+# %% ../../nbs/forecast/encoders.ipynb #5db40f2c
 def draw_affine(
     rng: np.random.Generator,  # source of randomness
     n_out: int,  # rows
@@ -168,7 +168,7 @@ def draw_affine(
     "Draw first weights."
     return np.hstack([rng.uniform(-1, 1, (n_out, n_in)) * (3 / n_in) ** 0.5, np.zeros((n_out, 1))])
 
-
+# %% ../../nbs/forecast/encoders.ipynb #53944c38
 def encode_windows(
     network: TransformerNetwork,  # what to compute
     params: dict,  # name to tensor, members first
@@ -189,7 +189,7 @@ def encode_windows(
     state, weights = window_attention(params, last, windows, 0 * codes, heads)
     return state.unflatten(1, (B, n_last)).squeeze(3), weights.unflatten(1, (B, n_last)).squeeze(4).transpose(2, 3)
 
-# %% ../../nbs/forecast/encoders.ipynb #8992f42e
+# %% ../../nbs/forecast/encoders.ipynb #0b91cf6b
 def convolution_taps(
     x,  # (T, S, P, B)
     kernel: int,  # m, rows that a convolution sees
@@ -199,7 +199,7 @@ def convolution_taps(
 
     return torch.cat([x[j : len(x) - kernel + 1 + j] for j in range(kernel)], dim=2)
 
-
+# %% ../../nbs/forecast/encoders.ipynb #b8ac7a84
 def causal_convolution(
     weights,  # (S, F, m * P + 1), the constant last
     x,  # (T, S, P, B)
@@ -207,7 +207,7 @@ def causal_convolution(
     "Convolve along time, seeing nothing later."
     return weights[:, :, :-1] @ convolution_taps(x, (weights.shape[2] - 1) // x.shape[2]) + weights[:, :, -1:]
 
-
+# %% ../../nbs/forecast/encoders.ipynb #621126f1
 def convolution_backward(
     weights,  # as in `causal_convolution`
     x,  # as it was given
