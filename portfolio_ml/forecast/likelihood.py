@@ -194,12 +194,12 @@ def search_box(
             return box, slopes, moving & (box > limits[0]) & (box < limits[1]), gap, taken
         box = new
 
-# %% ../../nbs/forecast/likelihood.ipynb #4aad8e32
+# %% ../../nbs/forecast/likelihood.ipynb #ac553e9d
 def covariances_of_fit(
     box: np.ndarray,  # mu, omega, p, a, d, eta at the optimum
     slopes: tuple,  # what `box_slopes` gives there
     free: np.ndarray,  # (6,) coordinates that are not at a limit
-    n_obs: int,  # T
+    n_obs: int,  # T days that were fitted
 ) -> np.ndarray:  # (2, 6, 6) covariance of the parameters: by the Hessian; robust
     "Invert the curvature on the free coordinates, and turn it into covariances of parameters."
     free = free & (np.diag(slopes[2]) > 1e-12)
