@@ -302,7 +302,7 @@ def _extended(natural, unit):
     moves = unit - natural[0]
     return filter_variance(natural, np.append(unit, 0.0), moves @ moves / len(moves))
 
-# %% ../../nbs/forecast/likelihood.ipynb #21553bb0
+# %% ../../nbs/forecast/likelihood.ipynb #5a7999a2
 def fit_variances(
     returns,  # (T, N) or (T,) returns per period, any unit
     *,
@@ -325,10 +325,10 @@ def fit_variances(
     if not (gap < 1e-5).all():
         raise SolverError(f"variance: no optimum found for {name_some(names[~(gap < 1e-5)])}, the slope left is {gap.max():.1e}")
     columns = list(np.array(PARAMETERS)[shown])
-    table = lambda rows: pd.DataFrame(rows.T, index, names)
+    paths, shocks = (pd.DataFrame(rows.T, index, names) for rows in (h[:, :-1], shocks))
     return VarianceFits(
         pd.DataFrame(params[:, shown], names, columns), both.transpose(1, 0, 2, 3)[:, :, shown][:, :, :, shown],
-        pd.Series(likelihood, names), table(h[:, :-1]), pd.Series(h[:, -1], names), table(shocks),
+        pd.Series(likelihood, names), paths, pd.Series(h[:, -1], names), shocks,
         pd.DataFrame({"gradient": gap, "steps": taken}, names),
     )
 
