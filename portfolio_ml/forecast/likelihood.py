@@ -166,7 +166,7 @@ def box_slopes(
     bend[5, 5] = g[5] / eta**3 if eta else 0.0
     return value, J.T @ g, J.T @ hessian @ J + bend + bend.T, J.T @ outer @ J
 
-# %% ../../nbs/forecast/likelihood.ipynb #a01b721b
+# %% ../../nbs/forecast/likelihood.ipynb #c115663b
 def search_box(
     values: np.ndarray,  # (T,) returns of variance one
     start: float | None,  # variance before the first day; None: the mean of squares
@@ -190,7 +190,7 @@ def search_box(
         free = moving & (g != 0) & ~stuck
         gap = np.abs(g * [1, box[1], 1, 1, 1, 1])[free].max(initial=0.0)
         new = None if gap < 1e-9 or taken == steps else descend(box, slopes, free, limits, value)
-        if new is None:
+        if new is None or np.abs(new - box).max() < 1e-9:  # no further, up to rounding
             return box, slopes, moving & (box > limits[0]) & (box < limits[1]), gap, taken
         box = new
 

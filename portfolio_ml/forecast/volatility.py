@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['VARIANCE_LOSSES', 'variance_ahead', 'Garch', 'keep_fits', 'variance_path', 'simulate_on', 'residual_diagnostics',
            'asset_rows', 'read_column', 'daily_variances', 'variance_labels', 'VarianceForecaster', 'EWMAVolatility',
-           'GarchForecaster', 'trailing_mean', 'regress', 'as_logs', 'har_terms', 'HARForecaster', 'variance_qlike',
-           'variance_losses', 'mincer_zarnowitz', 'score_variances', 'squares_ahead', 'chance_above', 'RiseForecaster']
+           'GarchForecaster', 'trailing_mean', 'as_logs', 'har_terms', 'HARForecaster', 'regress', 'fitted_terms',
+           'variance_qlike', 'variance_losses', 'mincer_zarnowitz', 'score_variances', 'squares_ahead', 'chance_above',
+           'RiseForecaster']
 
 # %% ../../nbs/forecast/volatility.ipynb #402aff06
 import numpy as np
@@ -137,13 +138,13 @@ def residual_diagnostics(
     moments = {"mean": z.mean(), "variance": z.var(), "skewness": skew, "kurtosis": heavy}
     return pd.Series(moments | row | {"Jarque-Bera p": chi2.sf(T / 6 * (skew**2 + (heavy - 3) ** 2 / 4), 2)})
 
-# %% ../../nbs/forecast/volatility.ipynb #d4e5ebf9
+# %% ../../nbs/forecast/volatility.ipynb #434601e5
 def asset_rows(
     X,  # (rows, P) table by date, or by (date, asset); or an array
-) -> dict:  # asset to its row numbers, in order of time
+) -> dict:  # asset to its row numbers, in order of time; "all" if there is one
     "Say which rows are which asset's."
     if not isinstance(X, pd.DataFrame | pd.Series) or X.index.nlevels == 1:
-        return {None: np.arange(len(X))}
+        return {"all": np.arange(len(X))}
     codes, assets = pd.factorize(X.index.get_level_values(1))
     return {a: np.flatnonzero(codes == k) for k, a in enumerate(assets)}
 
@@ -302,7 +303,7 @@ class GarchForecaster(VarianceForecaster):
         start = omega / rest if rest > 1e-4 else np.mean((x[:75] - params["mu"]) ** 2)
         return filter_variance(params.to_numpy(), np.append(x, 0.0), start)[0][1:]
 
-# %% ../../nbs/forecast/volatility.ipynb #78952996
+# %% ../../nbs/forecast/volatility.ipynb #53d5ef06
 def trailing_mean(
     X,  # (rows, P) features, for their index
     values: np.ndarray,  # (rows,) numbers
@@ -316,18 +317,6 @@ def trailing_mean(
         first = np.maximum(last - span, 0)
         out[rows] = (sums[last] - sums[first]) / (last - first) if span > 1 else values[rows]
     return out
-
-
-def regress(
-    terms: np.ndarray,  # (n, K) constant and averages
-    label: np.ndarray,  # (n,) labels
-) -> tuple[np.ndarray, float]:  # (K,) coefficients; standard deviation of the residuals
-    "Regress by least squares."
-    n, K = terms.shape
-    if n < 2 * K:
-        raise InsufficientDataError(f"HARForecaster: {n} row(s) with full windows teach nothing; at least {2 * K} are needed")
-    coef = np.linalg.lstsq(terms, label, rcond=None)[0]
-    return coef, float(np.sqrt(((label - terms @ coef) ** 2).sum() / (n - K)))
 
 # %% ../../nbs/forecast/volatility.ipynb #b708be2c
 def as_logs(
@@ -354,9 +343,9 @@ def har_terms(
     means = np.column_stack([trailing_mean(X, values, span) for span in spans])
     return np.column_stack([np.ones(len(X)), as_logs(means, "X", log)]), whole
 
-# %% ../../nbs/forecast/volatility.ipynb #19138ac2
+# %% ../../nbs/forecast/volatility.ipynb #892e31a9
 class HARForecaster(VarianceForecaster):
-    """Regress the label on daily, weekly and monthly mean variances, all assets together.
+    """Regress the label on daily, weekly and monthly mean variances.
 
     Parameters
     ----------
@@ -366,22 +355,17 @@ class HARForecaster(VarianceForecaster):
         Regress logarithms, and correct the forecast for their spread.
     spans : tuple of int
         Days over which variances are averaged.
+    pooled : bool
+        One regression for all assets; False: one for each.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (1 + len(spans),)
-        Constant and slopes.
-    noise_ : float
-        Standard deviation of what is left.
-    bounds_ : tuple of float
-        Least mean over the longest span and largest label seen; forecasts without logarithms stay inside.
-
-    References
-    ----------
-    Corsi (2009).
+    coef_ : DataFrame
+        One row a regression: constant, slopes, standard deviation of what is left, and the least mean over the
+        longest span and the largest label seen, between which forecasts without logarithms are kept.
     """
 
-    def __init__(self, *, measure=None, log=False, spans=(1, 5, 22)):
+    def __init__(self, *, measure=None, log=False, spans=(1, 5, 22), pooled=False):
         keep_parameters(self, locals())
 
     def learn(self, X, y) -> None:
@@ -389,14 +373,44 @@ class HARForecaster(VarianceForecaster):
         if y is None:
             raise DataError("HARForecaster: needs labels y, such as `variance_labels` makes")
         terms, whole = har_terms(X, self.measure, self.spans, self.log)
-        self.coef_, self.noise_ = regress(terms[whole], as_logs(y[whole], "y", self.log))
-        least = np.exp(terms[whole, -1].min()) if self.log else terms[whole, -1].min()
-        self.bounds_ = (float(least), float(y.max()))
+        label, groups = as_logs(y, "y", self.log), {"all": np.arange(len(y))} if self.pooled else asset_rows(X)
+        rows = {a: regress(terms[r][whole[r]], label[r][whole[r]]) for a, r in groups.items()}
+        names = ["constant", *self.spans, "noise", "least", "largest"]
+        self.coef_ = pd.DataFrame(list(rows.values()), pd.Index(list(rows), dtype=object), names)
 
     def path(self, X, asset) -> np.ndarray:
         "Forecast each row; days before the first full window use what there is."
-        fitted = har_terms(X, self.measure, self.spans, self.log)[0] @ self.coef_
-        return np.exp(fitted + self.noise_**2 / 2) if self.log else np.clip(fitted, *self.bounds_)
+        fitted, noise, least, largest = self.fitted(X, asset)
+        return np.exp(fitted + noise**2 / 2) if self.log else np.clip(fitted, least, largest)
+
+    def fitted(self, X, asset) -> tuple:
+        "Give the regression's values of the rows of one asset, and its noise and bounds."
+        return fitted_terms(self.coef_, har_terms(X, self.measure, self.spans, self.log)[0], "all" if self.pooled else asset)
+
+# %% ../../nbs/forecast/volatility.ipynb #6f3ec31a
+def regress(
+    terms: np.ndarray,  # (n, K) constant and averages
+    label: np.ndarray,  # (n,) labels
+) -> np.ndarray:  # (K + 3,) coefficients, standard deviation of the residuals, least last term, largest label
+    "Regress by least squares."
+    n, K = terms.shape
+    if n < 3 * K:
+        raise InsufficientDataError(f"HARForecaster: {n} row(s) with full windows teach nothing; at least {3 * K} are needed")
+    coef = np.linalg.lstsq(terms, label, rcond=None)[0]
+    noise = np.sqrt(((label - terms @ coef) ** 2).sum() / (n - K))
+    return np.array([*coef, noise, terms[:, -1].min(), label.max()])
+
+
+def fitted_terms(
+    coef: pd.DataFrame,  # one row a regression, as in `HARForecaster`
+    terms: np.ndarray,  # (rows, K) constant and averages
+    key,  # which regression
+) -> tuple:  # fitted values (rows,), noise, least, largest
+    "Apply a regression to rows."
+    if key not in coef.index:
+        raise DataError(f"X: {key} was not there when the model was fitted")
+    row = coef.loc[key].to_numpy()
+    return terms @ row[:-3], *row[-3:]
 
 # %% ../../nbs/forecast/volatility.ipynb #42b88b8d
 def variance_qlike(
@@ -504,7 +518,7 @@ def chance_above(
     cut = [(a + b * h > c).mean() for h, c in zip(np.asarray(state), np.asarray(bar))]
     return np.array(cut)
 
-# %% ../../nbs/forecast/volatility.ipynb #417533d3
+# %% ../../nbs/forecast/volatility.ipynb #ac300560
 class RiseForecaster(VarianceForecaster):
     """The probability that volatility over the next days exceeds that over the last ones by some share.
 
@@ -547,7 +561,7 @@ class RiseForecaster(VarianceForecaster):
         if self.model == "constant":
             return 1 - np.searchsorted(self.past_, bar, side="right") / len(self.past_)
         if self.model == "har":
-            mean = har_terms(X, None, self.inner_.spans, log=True)[0] @ self.inner_.coef_
-            return norm.sf((np.log(bar) - mean) / self.inner_.noise_)
+            mean, noise, *_ = self.inner_.fitted(X, asset)
+            return norm.sf((np.log(bar) - mean) / noise)
         drawn = squares_ahead(self.inner_.own(asset), self.horizon, self.n_paths, self.random_state)
         return chance_above(*drawn, self.inner_.next_variances(X, asset), bar)
