@@ -98,22 +98,29 @@ def _box_slopes(box, targeted, first, squares):
     bent[2, 1] += g[1] - g[2]
     return value, J.T @ g, bent, J.T @ expected @ J
 
-# %% ../../nbs/covariance/garch.ipynb #44fff360
+# %% ../../nbs/covariance/garch.ipynb #ac062408
 def descent_directions(
+    box: np.ndarray,  # (K,) where we stand, inside the limits
     slopes: tuple,  # loss, gradient (K,), Hessian (K, K), expected Hessian (K, K)
     free: np.ndarray,  # (K,) whether a coordinate may move
+    limits: np.ndarray,  # (2, K) least and largest values
 ):  # steps (K,), one after the other
     "Give steps on the coordinates that are free to move: Newton's, scoring's, steepest descent."
     _, g, hessian, expected = slopes
-    inside = np.ix_(free, free)
     for curve in (hessian, expected, np.diag(np.diag(expected))):
-        part = curve[inside] + 1e-12 * np.eye(free.sum())
-        if np.linalg.eigvalsh(part)[0] > 1e-10 * part.max():
+        moving = free.copy()
+        while moving.any():
+            bends, axes = np.linalg.eigh(curve[np.ix_(moving, moving)])
+            bends = np.maximum(np.abs(bends), 1e-8 * np.abs(bends).max() + 1e-12)  # downhill, also where it bends down
             step = np.zeros(len(g))
-            step[free] = -np.linalg.solve(part, g[free])
-            yield step
+            step[moving] = -axes @ ((axes.T @ g[moving]) / bends)
+            out = ((box <= limits[0]) & (step < 0)) | ((box >= limits[1]) & (step > 0))
+            if not out.any():
+                yield step
+                break
+            moving &= ~out  # who stands at a limit and would cross it stays there
 
-# %% ../../nbs/covariance/garch.ipynb #d0e6aaf9
+# %% ../../nbs/covariance/garch.ipynb #d7789819
 def descend(
     box: np.ndarray,  # (K,) where we stand, inside the limits
     slopes: tuple,  # loss, gradient, Hessian, expected Hessian there
@@ -121,10 +128,15 @@ def descend(
     limits: np.ndarray,  # (2, K) least and largest values
     value,  # gives the loss at a point
 ):  # (K,) the next point; None: the loss falls in no direction
-    "Go along the first direction, cut at the box, in which the loss falls."
-    for step in descent_directions(slopes, free):
-        for halvings in range(30):
-            new = np.clip(box + step / 2**halvings, *limits)
+    "Go along the first direction in which the loss falls: cut at the box, or as far as its first wall."
+    for step in descent_directions(box, slopes, free, limits):
+        walls = np.where(step < 0, limits[0], limits[1])
+        room = np.divide(walls - box, step, out=np.full(len(step), np.inf), where=step != 0)
+        reach = min(1.0, room.min())
+        there = np.where(room <= reach, walls, box + reach * step)
+        tries = [box + step, there] + [box + reach * step / 2**k for k in range(1, 30)]
+        for new in tries:
+            new = np.clip(new, *limits)
             if value(new) <= slopes[0] + 1e-4 * min(slopes[1] @ (new - box), 0.0) and (new != box).any():
                 return new
     return None
