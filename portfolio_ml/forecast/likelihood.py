@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LIMITS', 'PARAMETERS', 'log_density', 'density_slopes', 'filter_variance', 'mean_loss', 'likelihood_slopes',
-           'to_natural', 'box_slopes', 'search_box', 'covariances_of_fit', 'VarianceFits', 'full_params',
-           'fit_variances', 'draw_shocks', 'draw_variances']
+           'to_natural', 'box_slopes', 'descent_directions', 'descend', 'walk_box', 'search_box', 'covariances_of_fit',
+           'VarianceFits', 'full_params', 'fit_variances', 'draw_shocks', 'draw_variances']
 
-# %% ../../nbs/forecast/likelihood.ipynb #2b94952b
+# %% ../../nbs/forecast/likelihood.ipynb #c24511d2
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.signal import lfilter
 from scipy.special import gammaln, polygamma
 
 from ..core.validation import DataError, ShapeError, SolverError, check_returns, name_some
-from ..covariance.garch import descend, start_variance
+from ..covariance.garch import garch_filter
 
 # %% ../../nbs/forecast/likelihood.ipynb #5fa695fa
 def log_density(
@@ -30,15 +30,14 @@ def log_density(
     scale = gammaln((nu + 1) / 2) - gammaln(nu / 2) - np.log(np.pi * m) / 2
     return scale - (nu + 1) / 2 * np.log1p(ratio / m)
 
-# %% ../../nbs/forecast/likelihood.ipynb #e642d74e
+# %% ../../nbs/forecast/likelihood.ipynb #de4b41e0
 def density_slopes(
     ratio: np.ndarray,  # (T,) squared shocks
     nu: float,  # degrees of freedom; infinite: the normal law
-) -> tuple:  # derivatives: first and second by the ratio; by nu, by both, and second by nu
+) -> tuple:  # derivatives: first and second by the ratio; by nu, by both, and second by nu; numbers where constant
     "Differentiate the log density of shocks."
     if np.isinf(nu):
-        nothing = np.zeros_like(ratio)
-        return nothing - 0.5, nothing, nothing, nothing, nothing
+        return -0.5, 0.0, np.zeros_like(ratio), 0.0, 0.0
     m, k = nu - 2, (nu + 1) / 2
     below = m + ratio
     first, second = -k / below, k / below**2
@@ -166,33 +165,90 @@ def box_slopes(
     bend[5, 5] = g[5] / eta**3 if eta else 0.0
     return value, J.T @ g, J.T @ hessian @ J + bend + bend.T, J.T @ outer @ J
 
-# %% ../../nbs/forecast/likelihood.ipynb #c115663b
-def search_box(
+# %% ../../nbs/forecast/likelihood.ipynb #842e2064
+def descent_directions(
+    box: np.ndarray,  # (K,) where we stand, inside the limits
+    slopes: tuple,  # loss, gradient (K,), Hessian (K, K), outer product of the scores (K, K)
+    free: np.ndarray,  # (K,) whether a coordinate may move
+    limits: np.ndarray,  # (2, K) least and largest values
+):  # steps (K,), one after the other
+    "Give steps on the coordinates that are free to move: Newton's, scoring's, steepest descent."
+    _, g, hessian, outer = slopes
+    for curve in (hessian, outer, np.diag(np.diag(outer))):
+        moving = free.copy()
+        while moving.any():
+            bends, axes = np.linalg.eigh(curve[np.ix_(moving, moving)])
+            bends = np.maximum(np.abs(bends), 1e-8 * np.abs(bends).max() + 1e-12)  # downhill, also where it bends down
+            step = np.zeros(len(g))
+            step[moving] = -axes @ ((axes.T @ g[moving]) / bends)
+            out = ((box <= limits[0]) & (step < 0)) | ((box >= limits[1]) & (step > 0))
+            if not out.any():
+                yield step
+                break
+            moving &= ~out  # who stands at a limit and would cross it stays there
+
+# %% ../../nbs/forecast/likelihood.ipynb #22f644c7
+def descend(
+    box: np.ndarray,  # (K,) where we stand, inside the limits
+    slopes: tuple,  # loss, gradient, Hessian, outer product of the scores there
+    free: np.ndarray,  # (K,) whether a coordinate may move
+    limits: np.ndarray,  # (2, K) least and largest values
+    look,  # gives loss, gradient, Hessian and outer product at a point
+):  # (K,) the next point, and what is there; None: the loss falls in no direction
+    "Go along the first direction in which the loss falls: cut at the box, or as far as its first wall."
+    for step in descent_directions(box, slopes, free, limits):
+        walls = np.where(step < 0, limits[0], limits[1])
+        room = np.divide(walls - box, step, out=np.full(len(step), np.inf), where=step != 0)
+        reach = min(1.0, room.min())
+        there = np.where(room <= reach, walls, box + reach * step)
+        for k in range(-1, 30):
+            new = np.clip(box + step if k < 0 else there if k == 0 else box + reach * step / 2**k, *limits)
+            if (new != box).any():
+                found = look(new)
+                if found[0] <= slopes[0] + 1e-4 * min(slopes[1] @ (new - box), 0.0):
+                    return new, found
+    return None
+
+# %% ../../nbs/forecast/likelihood.ipynb #be396010
+def walk_box(
+    box: np.ndarray,  # where to start
     values: np.ndarray,  # (T,) returns of variance one
     start: float | None,  # variance before the first day; None: the mean of squares
     moving: np.ndarray,  # (6,) which of mu, omega, p, a, d, eta are fitted
     steps: int = 200,  # at most so many
-) -> tuple:  # the box, slopes there, which coordinates are free, slope left, steps taken
-    "Minimise the loss of one series of variance one."
-    limits = np.where(moving, LIMITS, 0.0)
-
-    def value(box):
-        return mean_loss(to_natural(box)[0], values, start)
-
-    tails, tilt = 0.1 * moving[5], 0.5 * moving[4]
-    starts = [(0.0, 1 - p, p, a / p, tilt, tails) for p in (0.8, 0.95, 0.99) for a in (0.03, 0.1)]
-    box = np.array(min(starts, key=value))
+) -> tuple:  # the box, slopes there, which coordinates are off their limits, slope left, steps taken
+    "Descend from one start."
+    limits, box = np.where(moving, LIMITS, 0.0), np.array(box)
+    slopes = box_slopes(box, values, start)
     for taken in range(steps + 1):
-        box[3] = box[3] if box[2] else 1.0  # a constant variance leaves by way of alpha
-        slopes = box_slopes(box, values, start)
+        if box[2] == 0 and box[3] < 1:  # a constant variance leaves by way of alpha
+            box[3] = 1.0
+            slopes = box_slopes(box, values, start)
         g = slopes[1]
         stuck = ((box <= limits[0]) & (g > 0)) | ((box >= limits[1]) & (g < 0))
         free = moving & (g != 0) & ~stuck
         gap = np.abs(g * [1, box[1], 1, 1, 1, 1])[free].max(initial=0.0)
-        new = None if gap < 1e-9 or taken == steps else descend(box, slopes, free, limits, value)
-        if new is None or np.abs(new - box).max() < 1e-9:  # no further, up to rounding
+        found = None if gap < 1e-9 or taken == steps else descend(box, slopes, free, limits, lambda box: box_slopes(box, values, start))
+        if found is None or np.abs(found[0] - box).max() < 1e-9:  # no further, up to rounding
             return box, slopes, moving & (box > limits[0]) & (box < limits[1]), gap, taken
-        box = new
+        box, slopes = found
+
+
+def search_box(
+    values: np.ndarray,  # (T,) returns of variance one
+    start: float | None,  # variance before the first day; None: the mean of squares
+    moving: np.ndarray,  # (6,) which of mu, omega, p, a, d, eta are fitted
+) -> tuple:  # as `walk_box` gives it
+    "Minimise the loss of one series of variance one."
+    tails, tilt = 0.1 * moving[5], 0.5 * moving[4]
+    starts = [(0.0, 1 - p, p, a / p, tilt, tails) for p, a in ((0.8, 0.08), (0.95, 0.1), (0.95, 0.04), (0.99, 0.05))]
+    starts.sort(key=lambda box: mean_loss(to_natural(np.array(box))[0], values, start))
+    found = walk_box(starts[0], values, start, moving)
+    if found[2][1:4].all():  # omega, p and a are inside
+        return found
+    starts += [(0.0, 1 - p, p, a / p, tilt, tails) for p, a in ((0.15, 0.1), (0.5, 0.01), (0.5, 0.2))]
+    others = [walk_box(box, values, start, moving) for box in starts[1:]]
+    return min([found, *(f for f in others if f[3] < 1e-5)], key=lambda f: f[1][0])
 
 # %% ../../nbs/forecast/likelihood.ipynb #ac553e9d
 def covariances_of_fit(
@@ -271,7 +327,7 @@ def full_params(
         raise DataError(f"params: omega={omega:.4g}, alpha={alpha:.4g}, gamma={gamma:.4g}, beta={beta:.4g}, nu={nu:.4g} are no variance: omega > 0, alpha and alpha + gamma >= 0, 0 <= beta <= 1, nu > 2")
     return found
 
-# %% ../../nbs/forecast/likelihood.ipynb #c0390d07
+# %% ../../nbs/forecast/likelihood.ipynb #a3b099d4
 def _first_variances(values, centre, backcast):
     "Give the variance before the first day for each series, (N,); None: the mean of squares, which moves with mu."
     if isinstance(backcast, str):
@@ -281,8 +337,7 @@ def _first_variances(values, centre, backcast):
     given = None if backcast is None else np.asarray(backcast, dtype=float)
     if given is not None and given.shape not in ((), (values.shape[1],)):
         raise ShapeError(f"backcast: {given.shape} variances for {values.shape[1]} series")
-    first = start_variance((values - centre) ** 2, given)
-    return list(np.broadcast_to(first, values.shape[1]))
+    return list(garch_filter(values - centre, 0.0, 1.0, 0.0, backcast=given)[0])  # its first variance is what stands before
 
 
 def _fit_series(values, centre, scale, first, moving):
