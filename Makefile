@@ -31,7 +31,7 @@ define step
 @start=$$(date +%s); echo "-- $(1)"; $(2) && echo "   $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help handbook test env export site rerun lab serve bench data readme lint clean python
+.PHONY: help handbook test env export site rerun artifacts lab serve bench data readme lint clean python
 
 help:  ## this list
 	@echo "make handbook   the environment, the package and the site in _site; then \`make serve\`"
@@ -39,6 +39,7 @@ help:  ## this list
 	@echo "make serve      the site at http://localhost:$(PORT)"
 	@echo "make lab        JupyterLab on the chapters"
 	@echo "make rerun      every chapter executed again, outputs and provenance refreshed (CHAPTERS=measure/ for some)"
+	@echo "make artifacts  results that take long computed again and stored (ARGS=--stale for those that no longer fit)"
 	@echo "make lint       budgets and rules of the chapters, and the code's style"
 	@echo "make bench      our speed beside that of other libraries"
 	@echo "make data       data/ built again from the pinned artefacts"
@@ -68,6 +69,9 @@ test: env
 rerun: export
 	$(call step,chapters re-executed,$(PY) -m tools.rerun -j $(JOBS) $(CHAPTERS))
 	$(call step,README.md from the home chapter,$(PY) -m tools.readme)
+
+artifacts: export
+	$(call step,stored results computed,$(PY) -m tools.artifacts -j $(JOBS) $(ARGS) $(CHAPTERS))
 
 readme: env
 	$(call step,README.md from the home chapter,$(PY) -m tools.readme)

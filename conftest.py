@@ -15,6 +15,15 @@ if CACHE.parent.is_dir():
     os.environ.setdefault("IPYTHONDIR", str(CACHE / "ipython"))
     os.environ.setdefault("JUPYTER_RUNTIME_DIR", str(CACHE / "jupyter"))
 
+try:  # random tests draw the same examples each time; HYPOTHESIS_PROFILE=explore draws new ones
+    from hypothesis import settings
+
+    settings.register_profile("steady", derandomize=True)
+    settings.register_profile("explore", max_examples=1000)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+except ImportError:
+    pass
+
 OPTION = re.compile(r"^\s*#\s*\|\s*([\w-]+)\s*:?\s*(.*)$")
 LONG_NUMBER = re.compile(r"(\d\.\d{3})\d+")
 CLIP = re.compile(r"\bp[0-9a-f]{10}\b")  # matplotlib names a clipping path by a hash of its last bits

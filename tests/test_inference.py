@@ -295,11 +295,9 @@ def test_results_and_pairs(stocks):
         assert back.difference == pytest.approx(-one.difference) and back.p_value == pytest.approx(one.p_value)
         same = I.sharpe_difference_test(stocks["KO"], 2 * stocks["KO"], method=method, n_resamples=99)
         assert same.p_value == 1 and same.statistic == 0
-        assert (table["Holm's p"] >= table["p value"]).all()
     assert "AAPL" in one.summary() and "AAPL" in repr(one)
     with pytest.raises(AttributeError):
         one.p_value = 0
-    np.testing.assert_allclose(I._holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
     twice = I.sharpe_difference_test(stocks["KO"], stocks["XOM"], n_resamples=99)
     assert twice == I.sharpe_difference_test(stocks["KO"], stocks["XOM"], n_resamples=99)
     shifted = I.sharpe_difference_test(stocks["KO"], stocks["XOM"], null=twice.difference, method="hac")

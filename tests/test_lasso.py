@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.covariance import graphical_lasso as graphical_lasso_of_sklearn
@@ -77,6 +77,7 @@ def off(n, alpha=1.0):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 25), st.integers(4, 60), st.floats(0.001, 0.9))
+@example(6, 6, 5, 0.0625)  # a coefficient leaves on one side and comes back on the other within one segment
 def test_lasso_is_optimal_by_every_road(seed, n, rows, share):
     "Guessed signs, path and descent meet the same conditions, with fewer rows than columns too."
     rng = np.random.default_rng(seed)

@@ -22,8 +22,10 @@ from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
 SUPPORT = (  # rooms that hold machinery, with a lighter budget
-    "core/", "backtest/leaks", "backtest/record", "backtest/splits", "backtest/tuning", "measure/coverage",
+    "core/", "backtest/leaks", "backtest/page", "backtest/record", "backtest/sections", "backtest/splits", "backtest/tuning", "measure/coverage",
     "measure/intervals", "measure/resampling", "measure/smooth", "optimize/", "allocation/clustering", "forecast/harness",
+    "forecast/indicators", "forecast/likelihood", "forecast/panel", "forecast/paths", "forecast/portfolio",
+    "forecast/probabilities", "forecast/sequences", "forecast/variances",
     "covariance/components", "covariance/estimator", "covariance/garch", "covariance/ranges", "covariance/sparse",
     "covariance/spectrum",
 )

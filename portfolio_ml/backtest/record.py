@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAILURE', 'TABLES', 'summarise', 'long_table', 'describe', 'one_line', 'thin', 'plot_backtest', 'failure_table',
-           'as_array', 'save_backtest', 'unpack', 'load_backtest', 'Backtest']
+           'as_array', 'save_backtest', 'unpack', 'load_backtest', 'open_report', 'Backtest']
 
 # %% ../../nbs/backtest/record.ipynb #d6fded6b
 import io
@@ -211,7 +211,17 @@ def load_backtest(
     except Exception as e:
         raise DataIntegrityError(f"{path} does not hold a whole backtest ({type(e).__name__}); run the walk-forward again and save it") from e
 
-# %% ../../nbs/backtest/record.ipynb #8386a51a
+# %% ../../nbs/backtest/record.ipynb #237a0045
+def open_report(
+    backtest: "Backtest",  # what `walk_forward` gave
+    **kwargs,  # passed to `backtest_report`: allocator, benchmark, trials, title, confidence
+):  # a `Report`: `.html`, `.save(path)`, `.tables`
+    "Report a backtest on one page, every measure with its interval."
+    from portfolio_ml.backtest.report import backtest_report
+
+    return backtest_report(backtest, **kwargs)
+
+# %% ../../nbs/backtest/record.ipynb #366bd126
 @dataclass(frozen=True, eq=False, repr=False)
 class Backtest:
     """What happened when allocators were walked forward through time.
@@ -246,5 +256,5 @@ class Backtest:
     benchmark: pd.Series | None
     settings: dict
 
-    summary, to_frame, plot, save = summarise, long_table, plot_backtest, save_backtest
+    summary, to_frame, plot, save, report = summarise, long_table, plot_backtest, save_backtest, open_report
     load, __repr__, _repr_html_ = staticmethod(load_backtest), one_line, describe

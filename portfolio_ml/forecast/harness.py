@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'read_task', 'to_wide', 'Refit', 'refit_plan', 'named_models', 'takes_missing', 'fit_and_predict',
-           'walk_forecast', 'Forecasts', 'by_date', 'rank_correlation', 'score_forecasts', 'mean_test',
+           'walk_forecast', 'Forecasts', 'by_date', 'rank_correlation', 'score_forecasts', 'cosine_test',
            'compare_forecasts']
 
-# %% ../../nbs/forecast/harness.ipynb #7e95e579
+# %% ../../nbs/forecast/harness.ipynb #c55dbbb2
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,9 +19,8 @@ from ..backtest.simulation import decision_rows
 from ..backtest.walk_forward import last_step
 from ..core.validation import DataError, InsufficientDataError, ShapeError, name_some, track
 from ..measure.resampling import Blocks, bootstrap_interval, resampled_sums
-from ..measure.smooth import hac_variance
 
-# %% ../../nbs/forecast/harness.ipynb #e20886b0
+# %% ../../nbs/forecast/harness.ipynb #9415d562
 def read_task(
     X,  # (rows, P) features: DataFrame by date, or by date and asset
     y,  # (rows,) labels, the same rows; NaN where not known yet
@@ -42,7 +41,7 @@ def read_task(
         raise DataError("X: rows are not in order of time; use `sort_index(level=0)`")
     return X, y
 
-
+# %% ../../nbs/forecast/harness.ipynb #edcdcdd4
 def to_wide(
     long: pd.Series,  # one number a (date, asset)
 ) -> pd.DataFrame:  # (T, N) by date and asset, in the order in which they come
@@ -90,7 +89,7 @@ def refit_plan(
     begin = np.zeros(len(rows)) if window is None else np.maximum(0, rows - horizon - window + 1)
     return [Refit(int(r), int(b), int(r - horizon), int(e)) for r, b, e in zip(rows, begin, ends)]
 
-# %% ../../nbs/forecast/harness.ipynb #e909c767
+# %% ../../nbs/forecast/harness.ipynb #3baac806
 def named_models(
     models,  # one regressor, or a mapping from names to regressors
 ) -> dict:  # name to regressor
@@ -101,7 +100,7 @@ def named_models(
             raise DataError(f"models: {name!r} is {model!r}; give an object with fit(X, y) and predict(X)")
     return named
 
-
+# %% ../../nbs/forecast/harness.ipynb #7695f06e
 def takes_missing(
     model,  # any regressor or pipeline
 ) -> bool:  # whether it reads NaN among the features
@@ -267,31 +266,29 @@ def _quotient(top, bottom, score):
         share = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), np.nan)
     return 1 - share if score == "R2" else share
 
-# %% ../../nbs/forecast/harness.ipynb #c0c6d3aa
-def mean_test(
-    differences: np.ndarray,  # (T,) differences by date
+# %% ../../nbs/forecast/harness.ipynb #ed348ee6
+def cosine_test(
+    values: np.ndarray,  # (T,) numbers by date, which may depend on one another
     horizon: int = 1,  # rows that labels overlap
-) -> tuple[float, float, float]:  # mean, its standard error, and the statistic
-    "Test a mean of dependent differences by a HAC standard error."
-    d = np.asarray(differences, dtype=float)
-    if len(d) < 10:
-        raise InsufficientDataError(f"differences: {len(d)} dates; at least 10 are needed for a test")
-    scale = np.abs(d).max()
-    if not scale > 0:
-        return 0.0, 0.0, 0.0
-    features = (d / scale)[None, :, None]
-    width = max(horizon, 4 * (len(d) / 100) ** (2 / 9)) + 1
-    variance = hac_variance(features, np.ones((1, 1)), kernel="bartlett", prewhiten=False, bandwidth=width)[0]
-    mean, error = float(d.mean()), float(scale * np.sqrt(variance))
-    return mean, error, mean / error if error > 0 else 0.0
+) -> tuple[float, float, int]:  # mean, standard error, degrees of freedom of its t statistic
+    "Test a mean by its slowest cosines."
+    from scipy.fft import dct
 
+    x = np.asarray(values, dtype=float)
+    T = len(x)
+    count = min(int(0.4 * T ** (2 / 3)), T // (3 * horizon))
+    if count < 4:
+        raise InsufficientDataError(f"values: {T} dates are too few for labels of horizon {horizon}; at least {max(12 * horizon, 32)} are needed")
+    waves = dct(x - x.mean(), type=2)[1 : count + 1] / (2 * T) ** 0.5
+    return float(x.mean()), float(np.sqrt((waves**2).mean() / T)), count
 
+# %% ../../nbs/forecast/harness.ipynb #8799fee5
 def compare_forecasts(
     forecasts: Forecasts,  # what `walk_forecast` gave
     benchmark: str | None = None,  # a model among them; None: zero
 ) -> pd.DataFrame:  # one row a model: saved squared error, its error, p values of both tests
     "Test whether forecasts are better than a benchmark."
-    from scipy.stats import norm, t as student
+    from scipy.stats import t as student
 
     truth, rows = forecasts.truth.to_numpy(dtype=float), {}
     if benchmark is not None and benchmark not in forecasts.predictions:
@@ -305,8 +302,8 @@ def compare_forecasts(
         saved = (truth - base) ** 2 - (truth - f) ** 2
         keep = np.isfinite(saved).any(axis=1)
         plain, nested = (np.nanmean(x[keep], axis=1) for x in (saved, saved + (base - f) ** 2))
-        mean, error, z = mean_test(plain, h)
-        clark = mean_test(nested, h)[2]
-        p = 2 * student.sf(abs(z), keep.sum() - 1)
-        rows[name] = {"saved": mean, "standard error": error, "Diebold-Mariano p": p, "Clark-West p": norm.sf(clark)}
+        (mean, error, free), (better, noise, _) = cosine_test(plain, h), cosine_test(nested, h)
+        t, clark = (np.divide(*x) if x[1] > 0 else 0.0 for x in ((mean, error), (better, noise)))
+        p = 2 * student.sf(abs(t), free)
+        rows[name] = {"saved": mean, "standard error": error, "Diebold-Mariano p": p, "Clark-West p": student.sf(clark, free)}
     return pd.DataFrame(rows).T

@@ -383,14 +383,7 @@ def variance_difference_test(
     how |= dict(null=null, confidence=confidence, kernel=kernel, prewhiten=prewhiten)
     return difference_test(log_variance_measure(values, standardise), names, method, **how)
 
-# %% ../../nbs/measure/inference.ipynb #21c362bf
-def _holm(p):
-    "Correct p values for the number of tests, step by step: Holm (1979)."
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.minimum(stepped, 1.0)[np.argsort(order)]
-
-
+# %% ../../nbs/measure/inference.ipynb #8178542e
 def pairwise_sharpe_tests(
     returns,  # (T, N) simple returns per period, decimals; one column a strategy
     *,
@@ -403,7 +396,7 @@ def pairwise_sharpe_tests(
     periods_per_year: float | None = None,  # None: inferred from the dates, 252 without
     annualise: bool = True,  # False: per period
     random_state: int = 0,  # seed
-) -> pd.DataFrame:  # one row a pair: difference, standard error, statistic, p value, low, high, Holm's p
+) -> pd.DataFrame:  # one row a pair: difference, standard error, statistic, p value, low, high
     "Test every pair of strategies."
     _choose(measure, ("Sharpe", "variance"), "measure")
     values, names, periods, yearly = _read(returns, risk_free, periods_per_year, annualise)
@@ -414,7 +407,6 @@ def pairwise_sharpe_tests(
     allowed = DIFFERENCE_METHODS if measure == "Sharpe" else DIFFERENCE_METHODS[:2]
     how = _ways(method, values, first, second, what.unit, yearly, block, n_resamples, random_state, allowed)
     table = difference_tests(what, first, second, confidence=confidence, **how)
-    table["Holm's p"] = _holm(table["p value"].to_numpy())
     return table.set_index(pd.MultiIndex.from_arrays([names[first], names[second]], names=["first", "second"]))
 
 # %% ../../nbs/measure/inference.ipynb #00b8abb0

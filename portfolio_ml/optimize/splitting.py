@@ -56,7 +56,7 @@ def soft_threshold(
     "Move numbers towards zero, and no further."
     return np.sign(x) * np.maximum(np.abs(x) - by, 0.0)
 
-# %% ../../nbs/optimize/splitting.ipynb #b6c1691c
+# %% ../../nbs/optimize/splitting.ipynb #1afd153e
 def lasso_path(
     gram: np.ndarray,  # (N, N) V
     target: np.ndarray,  # (N,) s
@@ -86,16 +86,17 @@ def lasso_path(
             break
     return np.array(scales), np.array(corners)
 
-
+# %% ../../nbs/optimize/splitting.ipynb #4726a49a
 def _next_bend(scale, left, slope, weight, at, beta, way, gone):
     "Find how far the line goes on, and who enters or leaves; -1: the end of the path."
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.stack([(scale * weight - left) / (weight - slope), (scale * weight + left) / (weight + slope)])
         leave = -beta / way
-    steps = np.where(np.isfinite(steps) & (steps > 0) & np.isfinite(weight), steps, np.inf).min(axis=0)
+    steps = np.where(np.isfinite(steps) & (steps > 0) & np.isfinite(weight), steps, np.inf)
+    if gone >= 0:  # it has just left this side; the other one it may reach
+        steps[int(left[gone] < 0), gone] = np.inf
+    steps = steps.min(axis=0)
     steps[at] = np.where((leave > 0) & (beta != 0), leave, np.inf)
-    if gone >= 0:
-        steps[gone] = np.inf
     who = int(steps.argmin())
     return (float(steps[who]), who) if steps[who] < scale - 1 else (scale - 1, -1)
 
