@@ -17,9 +17,12 @@ from .likelihood import draw_shocks, draw_variances, fit_variances, full_params
 from .variances import EWMAVolatility, GarchForecaster, HARForecaster, VarianceForecaster
 from .variances import daily_variances, trailing_mean, variance_ahead, variance_labels
 
-# %% ../../nbs/forecast/volatility.ipynb #f71a1381
+# %% ../../nbs/forecast/volatility.ipynb #a67f7840
 class Garch(PlainEstimator):
     """GARCH(1,1) or GJR(1,1) by maximum likelihood, for one series or each column of a panel.
+
+    `predict` takes a number of days and not a table, so scikit-learn's checks of `predict` do not apply;
+    parameters, `clone` and bookkeeping are scikit-learn's, and `GarchForecaster` is the regressor.
 
     Parameters
     ----------
