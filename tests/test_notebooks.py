@@ -11,14 +11,15 @@ import pytest
 from tools import rerun
 from tools.export import differences, exported, modules, show
 
-COST = 1 + sum(map(rerun.last_seconds, rerun.chapters()))  # seconds: every chapter runs once more here
+LIGHT = [p for p in rerun.chapters() if rerun.last_seconds(p) <= 8]  # seconds
+COST = 1 + sum(map(rerun.last_seconds, LIGHT))  # seconds: these chapters run once more here
 IDS = {"ids": lambda p: p.relative_to(rerun.ROOT / "nbs").with_suffix("").as_posix()}
 CHAPTERS = pytest.mark.parametrize("path", rerun.chapters(), **IDS)
 
 
-@CHAPTERS
+@pytest.mark.parametrize("path", LIGHT, **IDS)
 def test_nbdev_test(path):
-    "Every cell runs, and every assertion holds, in nbdev's own runner."
+    "nbdev's own runner runs the light chapters; nbval runs all of them, every assertion too, and compares their outputs besides."
     env = {k: v for k, v in os.environ.items() if k not in ("IN_TEST", "PYTEST_CURRENT_TEST")} | {"MPLBACKEND": "Agg"}
     code = "import sys; from nbdev.test import nbdev_test; nbdev_test(path=sys.argv[1], n_workers=0)"
     run = subprocess.run([sys.executable, "-c", code, str(path)], cwd=rerun.ROOT, env=env, capture_output=True, text=True)
@@ -84,6 +85,11 @@ def test_executed_as_it_stands(path):
     assert record.get("data", {}) == rerun.data_used(nb), f"the bundled data have changed since it was executed: {hint}"
     failed = [c["id"] for c in nb["cells"] for o in c.get("outputs", ()) if o["output_type"] == "error"]
     assert not failed, f"cells that ended in an error: {failed}"
+
+
+def test_enough_chapters_are_light():
+    "The two runners are compared on a good part of the book."
+    assert len(LIGHT) >= 20
 
 
 def small_notebook(path, source):

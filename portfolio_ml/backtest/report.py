@@ -36,7 +36,7 @@ from ..measure.multiplicity import model_confidence_set, step_down_p_values
 from portfolio_ml.measure.performance import (
     aggregate_returns, drawdown_episodes, infer_periods_per_year, kurtosis, sharpe_ratio, skewness,
 )
-from ..measure.resampling import Blocks, resampled_sums
+from ..measure.resampling import Blocks, quarter_block, resampled_sums
 from ..measure.smooth import difference_tests, sharpe_measure, studentised_draws
 
 # %% ../../nbs/backtest/report.ipynb #3151980e
@@ -53,7 +53,7 @@ def sharpe_gaps(
     "Test differences of Sharpe ratios, p values and intervals holding for all of them together."
     values, _, names = check_returns(excess, constant="raise")
     measure = sharpe_measure(values, periods)
-    block = max(1, min(round(periods / 4), len(values) // 10))
+    block = int(quarter_block(len(values), periods, 10))
     blocks = Blocks(len(values), block, n_resamples, "circular", random_state)
     table = difference_tests(measure, first, second)
     draws, errors = studentised_draws(measure, blocks, first, second)
@@ -222,7 +222,7 @@ def cost_table(
     "Say what was traded, what it cost and what it may cost."
     whole = summarise(study.backtest, periods_per_year=study.periods).T[["Turnover per year", "Cost per year", "Rebalances"]]
     how = dict(n_resamples=study.n_resamples, confidence=study.confidence, random_state=study.random_state)
-    block = float(np.clip(study.periods / 4, 1, len(study.net) / 3))
+    block = quarter_block(len(study.net), study.periods)
     return whole.join(cost_break_even(study.backtest, study.benchmark, block=block, **how))
 
 
@@ -588,7 +588,7 @@ def compare(
     told = pairs.loc[pairs["corrected p"] <= 1 - confidence, "difference"]
     sides = [(a, b) if d > 0 else (b, a) for (a, b), d in told.items()]
     scaled = excess / excess.std()
-    inside = model_confidence_set(-scaled, level=confidence, block=max(1.0, min(periods / 4, len(excess) / 3)), n_resamples=n_resamples)
+    inside = model_confidence_set(-scaled, level=confidence, block=quarter_block(len(excess), periods), n_resamples=n_resamples)
     e, S = found.estimate, "Sharpe ratio"
     columns = {"Sharpe": e.loc[S], "low": found.low.loc[S], "high": found.high.loc[S], "return": e.loc["Annualised return"]}
     columns |= {"volatility": e.loc["Annualised volatility"], "drawdown": e.loc["Maximum drawdown"]}

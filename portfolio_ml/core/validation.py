@@ -6,8 +6,8 @@
 __all__ = ['PortfolioError', 'DataError', 'ShapeError', 'MissingDataError', 'NonFiniteError', 'ConstantAssetError',
            'SingularCovarianceError', 'DuplicateAssetError', 'DuplicateDateError', 'UnsortedIndexError',
            'InsufficientDataError', 'DataIntegrityError', 'UnknownDatasetError', 'MissingExtraError', 'InfeasibleError',
-           'UnboundedError', 'SolverError', 'LookAheadError', 'name_some', 'check_labels', 'check_values',
-           'check_variation', 'as_panel', 'check_returns', 'require', 'write_atomic', 'track']
+           'UnboundedError', 'SolverError', 'LookAheadError', 'name_some', 'check_option', 'check_labels',
+           'check_values', 'check_variation', 'as_panel', 'check_returns', 'require', 'write_atomic', 'track']
 
 # %% ../../nbs/core/validation.ipynb #d5bc57d6
 import importlib
@@ -102,6 +102,16 @@ def name_some(
     if len(labels) > limit:
         return ", ".join(labels[:limit]) + f" and {len(labels) - limit} more"
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]])) if labels else ""
+
+# %% ../../nbs/core/validation.ipynb #9a1930f6
+def check_option(
+    value,  # what the caller chose
+    allowed,  # what there is to choose from
+    name: str,  # the keyword
+) -> None:  # nothing: it raises or it returns
+    "Refuse an unknown option by name."
+    if value not in allowed:
+        raise DataError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
 
 # %% ../../nbs/core/validation.ipynb #e54dad85
 def check_labels(

@@ -21,7 +21,7 @@ from .harness import cosine_test, read_task
 from portfolio_ml.forecast.indicators import (
     MarketData, asymmetry, average_gap, below_high, curve_slope, day_range, downside, illiquidity, largest_return, macro_change,
     macro_level, market_beta, momentum, month, own_volatility, past_return, range_volatility, relative_strength, reversal,
-    trading_volume, turn_of_month, volatility, volume_gap, weekday,
+    past_volatility, trading_volume, turn_of_month, volume_gap, weekday,
 )
 from .panel import delayed, forward_returns, long_index, mean_across, only_positive, rank_across, read_logs, scale_across, to_cube
 from ..measure.multiplicity import adjust_p_values
@@ -116,7 +116,7 @@ def standard_features() -> list[Feature]:  # with their usual windows
         *(Feature(f"return_{h}", past_return, h) for h in (1, 5, 21, 63, 126, 252)),
         Feature("momentum_12_1", momentum, 252),
         Feature("reversal_5", reversal, 21),
-        *(Feature(f"volatility_{w}", volatility, w) for w in (21, 63)),
+        *(Feature(f"volatility_{w}", past_volatility, w) for w in (21, 63)),
         Feature("downside_63", downside, 63),
         Feature("skewness_63", asymmetry, 63),
         Feature("largest_21", largest_return, 21),

@@ -18,22 +18,16 @@ import pandas as pd
 
 from portfolio_ml.core.validation import (
     ConstantAssetError, DataError, InsufficientDataError, MissingDataError, NonFiniteError, ShapeError,
-    check_returns, name_some,
+    check_option, check_returns, name_some,
 )
 from .performance import excess_returns, infer_periods_per_year, kurtosis, sharpe_ratio, skewness
-from .resampling import Blocks, bootstrap_interval, resampled_moments
+from .resampling import Blocks, bootstrap_interval, quarter_block, resampled_moments
 from portfolio_ml.measure.smooth import (
     DifferenceTest, difference_test, difference_tests, hac_variance, log_variance_measure, sharpe_measure,
     studentised_draws, utility_measure,
 )
 
 # %% ../../nbs/measure/inference.ipynb #34a6e561
-def _choose(value, allowed, name):
-    "Refuse an unknown option by name."
-    if value not in allowed:
-        raise DataError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
-
-
 def _share(value, name, least=0.0):
     "Refuse a probability that is none."
     if not least <= value < 1 or value == 0:
@@ -81,7 +75,7 @@ def _read(returns, risk_free=0.0, periods_per_year=None, annualise=True, min_obs
 def _block(block, n_obs, yearly, kind="circular"):
     "Choose a block: a quarter of a year, and at least ten blocks."
     if block is None:
-        return max(1, min(round(yearly / 4), n_obs // 10))
+        return int(quarter_block(n_obs, yearly, 10))
     if n_obs / block < 4:
         raise InsufficientDataError(f"block={block!r}: fewer than four blocks in {n_obs} observations")
     return block
@@ -122,7 +116,7 @@ def sharpe_standard_error(
     random_state: int = 0,  # bootstraps: seed
 ):  # standard error, in the unit of `sharpe_ratio`
     "Estimate the standard error of the Sharpe ratio."
-    _choose(method, SHARPE_METHODS, "method")
+    check_option(method, SHARPE_METHODS, "method")
     values, columns, periods, yearly = _read(returns, risk_free, periods_per_year, annualise)
     T = len(values)
     if method in ("iid", "non-normal"):
@@ -154,7 +148,7 @@ def sharpe_interval(
     **options,  # of `sharpe_standard_error`: lags, kernel
 ):  # lower and upper ends, in the unit of `sharpe_ratio`
     "Give a two-sided interval for the Sharpe ratio; bootstraps give percentiles."
-    _choose(method, (*SHARPE_METHODS, "studentised"), "method")
+    check_option(method, (*SHARPE_METHODS, "studentised"), "method")
     _share(confidence, "confidence")
     values, columns, periods, yearly = _read(returns, risk_free, periods_per_year, annualise)
     if method in ("stationary", "circular"):
@@ -331,7 +325,7 @@ def _pair(a, b):
 
 def _ways(method, values, first, second, unit, yearly, block, n_resamples, random_state, allowed=DIFFERENCE_METHODS):
     "Say how `difference_tests` carries a method out: standard errors, blocks, or neither."
-    _choose(method, allowed, "method")
+    check_option(method, allowed, "method")
     if method == "jobson-korkie":
         return {"errors": unit * jobson_korkie_error(values, first, second)}
     if method == "hac":
@@ -398,7 +392,7 @@ def pairwise_sharpe_tests(
     random_state: int = 0,  # seed
 ) -> pd.DataFrame:  # one row a pair: difference, standard error, statistic, p value, low, high
     "Test every pair of strategies."
-    _choose(measure, ("Sharpe", "variance"), "measure")
+    check_option(measure, ("Sharpe", "variance"), "measure")
     values, names, periods, yearly = _read(returns, risk_free, periods_per_year, annualise)
     if len(names) < 2:
         raise ShapeError("returns: one column; a comparison needs two strategies")
@@ -474,7 +468,7 @@ def _difference_noise(sharpe_a, sharpe_b, correlation, periods_per_year):
 def _critical(level, sides):
     "The normal quantile beyond which a test rejects."
     _share(level, "level")
-    _choose(sides, (1, 2), "sides")
+    check_option(sides, (1, 2), "sides")
     return NormalDist().inv_cdf(1 - level / sides)
 
 

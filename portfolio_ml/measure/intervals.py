@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..core.validation import as_panel, check_returns
 from .performance import format_summary, infer_periods_per_year, performance_summary, tail_count
-from .resampling import Blocks, block_rows, bootstrap_interval, resampled_sums
+from .resampling import Blocks, block_rows, bootstrap_interval, quarter_block, resampled_sums
 
 # %% ../../nbs/measure/intervals.ipynb #3dc45771
 def over(
@@ -288,7 +288,7 @@ def performance_intervals(
     periods = infer_periods_per_year(index) if periods_per_year is None else periods_per_year
     how = {"risk_free": risk_free, "benchmark": benchmark}
     estimate = performance_summary(panel, **how, periods_per_year=periods, confidence=tail)
-    length = float(np.clip(periods / 4, 1, len(panel) / 3)) if block is None else block
+    length = quarter_block(len(panel), periods) if block is None else block
     blocks = Blocks(len(panel), int(length) if kind == "circular" and block is None else length, n_resamples, kind, random_state)
     draws = summary_draws(panel, **how, periods=periods, tail=tail, blocks=blocks)
     low, high = (pd.DataFrame(np.nan, estimate.index, columns) for _ in "lh")

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['CORRECTIONS', 'OTHER_NAMES', 'CUTOFFS', 'LEVELS', 'STUDENTISE', 'adjust_p_values', 'null_share', 'q_values',
            'LuckAndSkill', 'count_tails', 'share_tails', 'luck_and_skill', 'over_benchmark', 'choose_blocks',
-           'recentre', 'bootstrap_variance', 'normal_scores', 'standardise', 'chance', 'SnoopingTest', 'null_draws',
-           'best_of_many', 'reality_check', 'superior_predictive_ability', 'step_down_p_values', 'StepwiseTest',
-           'step_m', 'range_steps', 'mean_steps', 'model_confidence_set']
+           'recentre', 'bootstrap_variance', 'normal_scores', 'studentised_statistics', 'chance', 'SnoopingTest',
+           'null_draws', 'best_of_many', 'reality_check', 'superior_predictive_ability', 'step_down_p_values',
+           'StepwiseTest', 'step_m', 'range_steps', 'mean_steps', 'model_confidence_set']
 
 # %% ../../nbs/measure/multiplicity.ipynb #ca3a9261
 from dataclasses import dataclass, field
@@ -289,7 +289,7 @@ def normal_scores(
     return np.sign(t) * np.where(np.isfinite(score), score, np.abs(t))
 
 
-def standardise(
+def studentised_statistics(
     values: np.ndarray,  # (T, K) differences from the benchmark
     blocks: Blocks,  # which resamples
     how: str,  # one of STUDENTISE
@@ -382,13 +382,13 @@ def best_of_many(
     method: str,  # what to call it
     studentise: str,  # one of STUDENTISE
     centre: str,  # "upper", "consistent" or "lower": which p-value is reported
-    standardised: tuple | None = None,  # what `standardise` gives; None: computed
+    standardised: tuple | None = None,  # what `studentised_statistics` gives; None: computed
 ) -> SnoopingTest:  # all that is known
     "Compare the largest statistic with the largest of each resample."
     if studentise != "none":
         check_variation(values, names, "returns less benchmark")
     T, means = len(values), values.mean(axis=0)
-    t, errors, drawn, scale = standardised or standardise(values, blocks, studentise)
+    t, errors, drawn, scale = standardised or studentised_statistics(values, blocks, studentise)
     centres = recentre(means, errors, T)
     if centre not in centres:
         raise DataError(f"centre: {centre!r} is none of {', '.join(centres)}")
@@ -499,7 +499,7 @@ def step_m(
     if studentise != "none":
         check_variation(values, names, "returns less benchmark")
     blocks, T, means = choose_blocks(index, block, n_resamples, random_state), len(values), values.mean(axis=0)
-    t, errors, drawn, scale = standardise(values, blocks, studentise)
+    t, errors, drawn, scale = studentised_statistics(values, blocks, studentise)
     centres = recentre(means, errors, T)
     if centre not in centres:
         raise DataError(f"centre: {centre!r} is none of {', '.join(centres)}")

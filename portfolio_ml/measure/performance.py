@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from portfolio_ml.core.validation import (
-    DataError, InsufficientDataError, ShapeError, as_panel, check_labels, check_returns, check_values, name_some,
+    DataError, InsufficientDataError, ShapeError, as_panel, check_labels, check_option, check_returns, check_values, name_some,
 )
 
 # %% ../../nbs/measure/performance.ipynb #926500c5
@@ -47,15 +47,6 @@ def _ratio(
     zero = np.abs(bottom) <= 1e-13 * scale
     return np.where(zero, np.nan, top / np.where(zero, 1.0, bottom))
 
-
-def _option(
-    value,  # what the caller chose
-    allowed: tuple,  # what there is to choose from
-    name: str,  # the keyword
-) -> None:  # nothing: it raises or it returns
-    "Refuse an unknown option by name."
-    if value not in allowed:
-        raise DataError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
 
 # %% ../../nbs/measure/performance.ipynb #98f3d35b
 def _align(
@@ -98,7 +89,7 @@ def _price_panel(
     missing: str,  # "raise" or "keep"
 ):  # values and labels
     "Check prices: positive, dated in order, complete unless told otherwise."
-    _option(missing, ("raise", "keep"), "missing")
+    check_option(missing, ("raise", "keep"), "missing")
     values, index, columns = check_returns(prices, name="prices", min_obs=2, allow_missing=missing == "keep")
     bad = (values <= 0).any(axis=0)
     if bad.any():
@@ -182,7 +173,7 @@ def aggregate_returns(
 ):  # compounded returns of each calendar period, dated by its last row
     "Compound returns into calendar periods; the first and last may be incomplete."
     codes = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
-    _option(to, tuple(codes), "to")
+    check_option(to, tuple(codes), "to")
     values, index, columns = check_returns(returns)
     if not isinstance(index, pd.DatetimeIndex):
         raise DataError("returns: calendar periods need a DatetimeIndex")
@@ -215,7 +206,7 @@ def _mean_return(
     columns=None,  # N column labels, for messages
 ) -> np.ndarray:  # (N,) mean return per unit of time
     "Average returns over time, compounding or adding."
-    _option(mean, ("geometric", "arithmetic"), "mean")
+    check_option(mean, ("geometric", "arithmetic"), "mean")
     if mean == "arithmetic":
         return periods * values.mean(axis=0)
     _refuse_ruin(values, pd.RangeIndex(values.shape[1]) if columns is None else columns)
@@ -273,7 +264,7 @@ def downside_deviation(
 ):  # root mean square shortfall below the target
     "Compute the downside deviation over all periods, those above the target counted as zero."
     if isinstance(target, str):
-        _option(target, ("mean",), "target")
+        check_option(target, ("mean",), "target")
     values, index, columns = check_returns(returns, min_obs=ddof + 1)
     short = np.minimum(values - (values.mean(axis=0) if target == "mean" else target), 0)
     result = np.sqrt((short * short).sum(axis=0) / (len(values) - ddof) * _periods(periods_per_year, index, annualise))
@@ -462,8 +453,8 @@ def value_at_risk(
     check: bool = True,  # refuse Cornish-Fisher outside its domain
 ):  # loss per period, positive
     "Compute the value at risk, a positive loss."
-    _option(method, ("historical", "gaussian", "cornish_fisher"), "method")
-    _option(quantile, ("lower", "upper", "linear"), "quantile")
+    check_option(method, ("historical", "gaussian", "cornish_fisher"), "method")
+    check_option(quantile, ("lower", "upper", "linear"), "quantile")
     values, _, columns = check_returns(returns, min_obs=1 if method == "historical" else 2)
     count, last = tail_count(confidence, len(values)), len(values) - 1
     if method != "historical":
@@ -485,8 +476,8 @@ def cvar(
     check: bool = True,  # refuse Cornish-Fisher outside its domain
 ):  # mean loss per period in the tail, positive
     "Compute the conditional value at risk (expected shortfall), a positive loss."
-    _option(method, ("historical", "gaussian", "cornish_fisher"), "method")
-    _option(tail, ("exact", "mean"), "tail")
+    check_option(method, ("historical", "gaussian", "cornish_fisher"), "method")
+    check_option(tail, ("exact", "mean"), "tail")
     values, _, columns = check_returns(returns, min_obs=1 if method == "historical" else 2)
     count = tail_count(confidence, len(values))
     if method != "historical":
@@ -569,7 +560,7 @@ def hit_rate(
     zeros: str = "count",  # "count": a flat period is no hit; "drop": it does not count at all
 ):  # share of periods with a gain
     "Compute the share of periods with a positive return."
-    _option(zeros, ("count", "drop"), "zeros")
+    check_option(zeros, ("count", "drop"), "zeros")
     values, _, columns = check_returns(returns)
     n = np.full(values.shape[1], len(values)) if zeros == "count" else (values != 0).sum(axis=0)
     return _as_given(_ratio((values > 0).sum(axis=0), n.astype(float)), returns, columns=columns)
@@ -583,7 +574,7 @@ def turnover(
     initial: bool = False,  # True: count the first purchase, out of cash
 ):  # (T,) traded share of wealth at the start of each period
     "Compute turnover: the distance from the drifted weights to the new ones."
-    _option(convention, ("two-way", "one-way"), "convention")
+    check_option(convention, ("two-way", "one-way"), "convention")
     held, index, _ = check_returns(weights, name="weights")
     moves = np.zeros_like(held) if returns is None else check_returns(returns)[0]
     labelled = isinstance(weights, pd.DataFrame) and isinstance(returns, pd.DataFrame)
@@ -644,7 +635,7 @@ def performance_summary(
     missing: str = "raise",  # "raise", or "omit": each column over the periods that it has
 ) -> pd.DataFrame:  # one row a measure, one column a series; `attrs` holds the conventions
     "Tabulate the measures of this chapter, one column a series."
-    _option(missing, ("raise", "omit"), "missing")
+    check_option(missing, ("raise", "omit"), "missing")
     panel = as_panel(returns)
     values, index, columns = check_returns(panel, min_obs=2, allow_missing=missing == "omit")
     _refuse_ruin(values, columns)
@@ -726,7 +717,7 @@ def as_reported_by(
     returns,  # (T, N) or (T,) simple returns per period, decimals
 ) -> pd.DataFrame:  # one row a measure, one column a series
     "Compute the measures as a library reports them by default, without that library."
-    _option(library, tuple(LIBRARY_CONVENTIONS), "library")
+    check_option(library, tuple(LIBRARY_CONVENTIONS), "library")
     panel = as_panel(returns)
     rows = {name: sign * function(panel, **keywords) for name, (function, sign, keywords) in LIBRARY_CONVENTIONS[library].items()}
     return pd.DataFrame(rows).T

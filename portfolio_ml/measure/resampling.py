@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['draw_lengths', 'Blocks', 'check_blocks', 'block_rows', 'resample', 'resampled_sums', 'ResampledMoments',
-           'resampled_moments', 'noise_lag', 'block_length', 'bootstrap_interval', 'compare_with']
+           'resampled_moments', 'noise_lag', 'block_length', 'bootstrap_interval', 'quarter_block', 'compare_with']
 
 # %% ../../nbs/measure/resampling.ipynb #48a7b27a
 from collections.abc import Callable, Iterator
@@ -231,6 +231,15 @@ def bootstrap_interval(
         raise DataError(f"method={method!r} is none of percentile, basic, normal")
     return 2 * estimate - high, 2 * estimate - low
 
+# %% ../../nbs/measure/resampling.ipynb #b5750d65
+def quarter_block(
+    n_obs: int,  # T, rows
+    periods: float,  # rows in a year
+    least: int = 3,  # blocks that the sample must hold
+) -> float:  # rows of a block
+    "Take a quarter of a year for the length of a block."
+    return float(max(1.0, min(periods / 4, n_obs / least)))
+
 # %% ../../nbs/measure/resampling.ipynb #cf386c5f
 def compare_with(
     returns: pd.DataFrame,  # (T, K) returns per period, one column a strategy
@@ -249,7 +258,7 @@ def compare_with(
     if base not in names:
         raise DataError(f"base: {base!r} is none of {name_some(names)}")
     periods = infer_periods_per_year(index) if periods_per_year is None else periods_per_year
-    blocks = Blocks(len(values), max(1.0, periods / 4) if block is None else block, n_resamples, random_state=random_state)
+    blocks = Blocks(len(values), quarter_block(len(values), periods) if block is None else block, n_resamples, random_state=random_state)
     read = {
         "Sharpe": lambda m: m.sharpe(periods),
         "volatility": lambda m: m.std * periods**0.5,
