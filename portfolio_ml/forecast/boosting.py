@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['GROWERS', 'boosting_rows', 'read_monotone', 'grow_histogram', 'grow_lightgbm', 'BoostedTrees', 'fit_boosting',
-           'predict_boosting', 'check_boosting', 'shuffled_losses', 'walk_importance']
+           'predict_boosting', 'check_boosting', 'shuffled_losses', 'walk_rises', 'walk_importance']
 
-# %% ../../nbs/forecast/boosting.ipynb #7b8ddde1
+# %% ../../nbs/forecast/boosting.ipynb #0d60c987
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import t as student
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..backtest.splits import WalkForwardSplit, whole_number
 from ..core.allocator import keep_parameters
 from ..core.validation import DataError, InsufficientDataError, name_some, require
-from .harness import mean_test, read_task, refit_plan, takes_missing
+from .harness import cosine_test, read_task, refit_plan, takes_missing
 from .linear import read_signs
 from .paths import forgiving_tags, pair_index
 
@@ -77,7 +77,7 @@ def grow_histogram(
     booster.fit(X, y, X_val=judge[0], y_val=judge[1])
     return booster, -2 * booster.validation_score_
 
-# %% ../../nbs/forecast/boosting.ipynb #ff90d8e3
+# %% ../../nbs/forecast/boosting.ipynb #045644cf
 def grow_lightgbm(
     X: np.ndarray,  # (rows, P) features, NaN where missing
     y: np.ndarray,  # (rows,) labels, standardised
@@ -90,7 +90,8 @@ def grow_lightgbm(
     lightgbm = require("lightgbm", "ml")
     settings = dict(
         objective="regression", learning_rate=how["learning_rate"], num_leaves=how["max_leaves"], min_data_in_leaf=how["min_leaf"],
-        lambda_l2=how["l2"], feature_fraction_bynode=how["feature_share"], seed=seed, deterministic=True, force_row_wise=True, verbosity=-1,
+        lambda_l2=how["l2"], feature_fraction_bynode=how["feature_share"], seed=seed, min_data_in_bin=1,
+        deterministic=True, force_row_wise=True, verbosity=-1,
     )
     if np.any(how["monotone"]):
         settings["monotone_constraints"] = [int(m) for m in how["monotone"]]
@@ -214,8 +215,8 @@ def shuffled_losses(
             rise[:, j] += ((y - model.predict(other)) ** 2 - base) / n_repeats
     return rise
 
-# %% ../../nbs/forecast/boosting.ipynb #13cc1cbc
-def walk_importance(
+# %% ../../nbs/forecast/boosting.ipynb #4b4e621b
+def walk_rises(
     model,  # a regressor
     X: pd.DataFrame,  # (rows, P) features by (date, asset), known at the close of the date
     y: pd.Series,  # (rows,) labels; NaN where not known
@@ -226,13 +227,13 @@ def walk_importance(
     refit: str | int = "year",  # "day" to "year", or every so many dates
     n_repeats: int = 2,  # shuffles of each feature
     random_state: int = 0,  # seed
-) -> pd.DataFrame:  # one row a feature: importance (share of the labels' mean square), its error, one-sided p
-    "Fit, shuffle each feature on the block that comes next, and test whether the forecasts got worse."
+) -> pd.DataFrame:  # (dates, P) by (fit, date): rise of the squared error, as a share of the labels' mean square
+    "Fit, and shuffle each feature on the block of dates that comes next."
     X, y = read_task(X, y)
     codes, dates = pd.factorize(X.index.get_level_values(0))
     starts, rng = np.r_[np.searchsorted(codes, np.arange(len(dates))), len(X)], np.random.default_rng(random_state)
     whole = True if takes_missing(model) else X.notna().all(axis=1)
-    known, rises, square = (y.notna() & whole).to_numpy(), [], []
+    known, rises, square = (y.notna() & whole).to_numpy(), {}, []
     for step in refit_plan(dates, horizon, first, window, refit):
         teach, ask = (np.arange(starts[a], starts[b]) for a, b in ((step.first, step.last + 1), (step.row, step.until)))
         teach, ask = teach[known[teach]], ask[known[ask]]
@@ -240,10 +241,24 @@ def walk_importance(
             continue
         fitted = clone(model).fit(X.iloc[teach], y.iloc[teach])
         rise = shuffled_losses(fitted, X.iloc[ask], y.iloc[ask].to_numpy(), n_repeats, rng)
-        rises.append(pd.DataFrame(rise, dates[codes[ask]], X.columns).groupby(level=0).mean())
+        rises[dates[step.row]] = pd.DataFrame(rise, dates[codes[ask]], X.columns).groupby(level=0).mean()
         square.append(y.iloc[ask].to_numpy() ** 2)
-    if sum(map(len, rises)) < 10:
-        raise InsufficientDataError(f"X: {sum(map(len, rises))} dates follow the first {first} that teach; at least 10 are needed to judge features")
-    daily = pd.concat(rises) / np.concatenate(square).mean()
-    table = pd.DataFrame({c: mean_test(daily[c].to_numpy(), horizon) for c in daily}, ["importance", "error", "p"]).T
-    return table.assign(p=norm.sf(table["p"]))
+    if sum(map(len, rises.values())) < 32:
+        raise InsufficientDataError(f"X: {sum(map(len, rises.values()))} dates follow the first {first} that teach; at least 32 are needed to judge features")
+    return pd.concat(rises, names=["fit", "date"]) / np.concatenate(square).mean()
+
+# %% ../../nbs/forecast/boosting.ipynb #4da538eb
+def walk_importance(
+    model,  # a regressor
+    X: pd.DataFrame,  # (rows, P) features by (date, asset), known at the close of the date
+    y: pd.Series,  # (rows,) labels; NaN where not known
+    *,
+    horizon: int = 1,  # dates that a label looks ahead
+    **how,  # first, window, refit, n_repeats, random_state of `walk_rises`
+) -> pd.DataFrame:  # one row a feature: importance (share of the labels' mean square), its error, one-sided p, share of fits where it is positive
+    "Test whether forecasts get worse when a feature is shuffled, and say after how many of the fits they did."
+    rises = walk_rises(model, X, y, horizon=horizon, **how)
+    tests = pd.DataFrame({c: cosine_test(rises[c].to_numpy(), horizon) for c in rises}, ["importance", "error", "free"]).T
+    t = tests["importance"] / tests["error"].where(tests["error"] > 0, np.inf)
+    steady = (rises.groupby(level="fit").mean() > 0).mean()
+    return tests.assign(p=student.sf(t, tests["free"]), steady=steady).drop(columns="free")
