@@ -71,13 +71,15 @@ def read_columns(
         raise DataError(f"forecasts: none for {name_some(names[at < 0])}")
     return forecasts.to_numpy()[:, at]
 
-# %% ../../nbs/forecast/beliefs.ipynb #1f3cd729
+# %% ../../nbs/forecast/beliefs.ipynb #964a46b5
 def average_ranks(
     forecast: np.ndarray,  # (..., N) forecasts
 ) -> np.ndarray:  # (..., N) ranks from 1 to N; equal forecasts share theirs
     "Rank forecasts across assets."
     if np.ndim(forecast) > 1:
-        return rankdata(forecast, axis=-1)
+        order = np.argsort(forecast, axis=-1)
+        tied = (np.diff(np.take_along_axis(forecast, order, axis=-1), axis=-1) == 0).any()
+        return rankdata(forecast, axis=-1) if tied else np.argsort(order, axis=-1) + 1.0
     _, place, count = np.unique(forecast, return_inverse=True, return_counts=True)
     return (count.cumsum() - (count - 1) / 2)[place]
 
@@ -156,7 +158,7 @@ def measure_belief(
     _, error, freedom = cosine_test((s * o).sum(axis=1) - slope * square, overlap)
     return Belief(float(slope), float(error / square.mean()), freedom, int(whole.sum()))
 
-# %% ../../nbs/forecast/beliefs.ipynb #d08174c8
+# %% ../../nbs/forecast/beliefs.ipynb #537ec34b
 def belief_so_far(
     forecasts: pd.DataFrame,  # (T, N) forecasts, by the date on which they were made
     returns: pd.DataFrame,  # window of simple returns by date, up to the decision
@@ -167,6 +169,8 @@ def belief_so_far(
 ) -> Belief:  # from outcomes that were known by the last row
     "Measure a table of forecasts inside a window."
     check_table(forecasts, missing)
+    near = slice(*forecasts.index.searchsorted(returns.index[[0, -1]]))
+    forecasts = forecasts.iloc[near]
     at = returns.index.get_indexer(forecasts.index)
     rows = np.flatnonzero((at >= 0) & (at + horizon < len(returns)))
     apart = max(1, int(at[rows[-1]] - at[rows[0]]) // (len(rows) - 1)) if len(rows) > 1 else 1
