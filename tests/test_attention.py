@@ -12,10 +12,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from portfolio_ml.core.validation import DataError, DataIntegrityError
 from portfolio_ml.core.worlds import empty_world, signal_world
-from portfolio_ml.forecast.attention import (
-    CNNLSTMForecaster,
+from portfolio_ml.forecast.attention import CNNLSTMForecaster, TransformerForecaster
+from portfolio_ml.forecast.encoders import (
     CNNLSTMNetwork,
-    TransformerForecaster,
     TransformerNetwork,
     add_and_feed,
     causal_convolution,
