@@ -241,7 +241,7 @@ def dividend_shares(
     held = np.minimum(gone, event.day + 60) - np.maximum(bought, event.day - 61)
     return float(quantity.sum()), float(quantity[held > 60].sum())
 
-# %% ../../nbs/tax/lots.ipynb #9ec30931
+# %% ../../nbs/tax/lots.ipynb #329b8148
 def check_number(
     value,  # a number, or several
     name: str,  # what it is called
@@ -249,8 +249,8 @@ def check_number(
     positive: bool = True,  # refuse zero, too
 ) -> None:  # nothing: it raises or it returns
     "Refuse what is not a finite amount."
-    x = np.asarray(value, dtype=float)
-    if not (np.isfinite(x).all() and (x > 0 if positive else x >= 0).all()):
+    low, high = (value, value) if isinstance(value, (int, float)) else (np.min(value), np.max(value))
+    if not (low > 0 if positive else low >= 0) or not high < np.inf:
         raise DataError(f"{what}: {name}={value!r} must be {'more than zero' if positive else 'zero or more'}, and finite")
 
 
@@ -392,7 +392,7 @@ def replay(
     book.events, book.ledger = events, ledger
     return event
 
-# %% ../../nbs/tax/lots.ipynb #07916006
+# %% ../../nbs/tax/lots.ipynb #6c1b2744
 def enter_purchase(
     book: TaxLots,  # grows by an event
     date,  # when; dates in ascending order for several purchases
@@ -403,10 +403,11 @@ def enter_purchase(
     kind: str,  # "buy" or "buy elsewhere"
 ) -> int:  # its number, the first of several
     "Enter a purchase, or several of one symbol."
-    number, many = book.purchases, np.broadcast(day_number(date), quantity, price, fees).size
-    if np.ndim(date) and not isinstance(date, str) and (np.diff(day_number(date)) < 0).any():
+    number, days = book.purchases, day_number(date)
+    many = np.broadcast(days, quantity, price, fees).size
+    if days.ndim and (np.diff(days) < 0).any():
         raise DataError(f"buy of {symbol}: the dates do not ascend")
-    enter(book, kind, date, symbol, quantity, price, fees, number=number)
+    enter(book, kind, date_of(days), symbol, quantity, price, fees, number=number)
     book.purchases += many
     return number
 

@@ -12,14 +12,15 @@ import pandas as pd
 
 from ..core.validation import DataError, check_option
 
-# %% ../../nbs/tax/matching.ipynb #65084544
+# %% ../../nbs/tax/matching.ipynb #2b602c77
 def day_number(
     date,  # a date as text, Timestamp or datetime64, or many of them
     name: str = "date",  # what to call it in a message
 ) -> np.ndarray:  # days since 1970, whole numbers; of shape () for one
     "Count the days since 1970."
+    one = np.ndim(date) == 0
     try:
-        days = np.asarray(pd.to_datetime(date), dtype="datetime64[D]")
+        days = np.asarray(pd.Timestamp(np.asarray(date)[()]) if one else pd.to_datetime(date), dtype="datetime64[D]")
     except (ValueError, TypeError) as e:
         raise DataError(f"{name}: {date!r} is not a date") from e
     if np.isnat(days).any():
@@ -31,7 +32,7 @@ def date_of(
     days: np.ndarray,  # days since 1970
 ) -> np.ndarray:  # datetime64[D]
     "Turn counted days back into dates."
-    return np.asarray(days, dtype=np.int64).astype("datetime64[D]")
+    return np.asarray(days, dtype=np.int64).astype("datetime64[D]")[()]
 
 # %% ../../nbs/tax/matching.ipynb #51449435
 def long_term_from(
