@@ -84,7 +84,7 @@ def buy_shares(
         found = {"row": None if row is None else int(row), "shares": float(quantity[k]), "purchase": int(numbers[k]), "symbol": event.symbol}
         note_matches(ledger, match_purchase(wash, ledger.lots, event.symbol, int(day[k]), found))
 
-# %% ../../nbs/tax/lots.ipynb #b6c4d49d
+# %% ../../nbs/tax/lots.ipynb #351bd1de
 def named_lots(
     ledger: Ledger,  # what is held
     rows: np.ndarray,  # lots of the symbol, in order of purchase
@@ -144,7 +144,7 @@ def wash_losses(
     loss = sales["basis"] - sales["proceeds"]
     at = np.flatnonzero(loss > 1e-12 * sales["basis"])
     if len(at):
-        at = at[np.argsort(sales["purchased"][at], kind="stable")]
+        at = at[np.lexsort((sales["purchase"][at], sales["purchased"][at]))]
         quantity, held = sales["quantity"][at].copy(), event.day - sales["start"][at]
         losses = Losses(event.day, event.symbol, rows[at], quantity, loss[at] / quantity, held, sales["purchase"][at])
         note_matches(ledger, match_sale(ledger.wash, ledger.lots, losses))

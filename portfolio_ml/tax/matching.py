@@ -128,7 +128,7 @@ def split_lot(
     table.data["basis"][row] -= part
     return int(table.add(**lot | {"symbol": int(lot["symbol"]), "quantity": quantity, "basis": part})[0])
 
-# %% ../../nbs/tax/matching.ipynb #9bc21ddb
+# %% ../../nbs/tax/matching.ipynb #dcc2005c
 METHODS = ("fifo", "lifo", "hifo", "lofo", "tax_optimal")
 
 
@@ -144,11 +144,11 @@ def sale_order(
     check_option(method, METHODS, "method")
     if method in ("fifo", "lifo"):
         return rows if method == "fifo" else rows[::-1]
-    cost = table.data["basis"][rows] / table.data["quantity"][rows]
+    cost = np.round(table.data["basis"][rows] / table.data["quantity"][rows], 9)  # equals are equal
     if method == "tax_optimal":
         short, long = rates
         rate = np.where(day >= long_term_from(table.data["start"][rows]), long, short)
-        key = rate * (price - cost)
+        key = np.round(rate * (price - cost), 9)
     else:
         key = -cost if method == "hifo" else cost
     return rows[np.argsort(key, kind="stable")]
