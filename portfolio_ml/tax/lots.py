@@ -235,7 +235,7 @@ def dividend_shares(
     held = np.minimum(gone, event.day + 60) - np.maximum(bought, event.day - 61)
     return float(quantity.sum()), float(quantity[held > 60].sum())
 
-# %% ../../nbs/tax/lots.ipynb #54ff4c5d
+# %% ../../nbs/tax/lots.ipynb #0ec8fae6
 def symbol_names(
     names: dict,  # number of each symbol
     numbers: np.ndarray,  # of symbols
@@ -265,7 +265,7 @@ def open_table(
 ) -> pd.DataFrame:  # one row an open lot
     "List what is held: the start of the holding period, and the basis with what was carried into it."
     rows = np.flatnonzero(ledger.lots["quantity"] > 0)
-    rows = rows[np.lexsort((rows, ledger.lots["purchased"][rows], ledger.lots["symbol"][rows]))]
+    rows = rows[np.lexsort([ledger.lots[c][rows] for c in ("start", "purchase", "purchased", "symbol")])]
     lots = {c: ledger.lots[c][rows] for c in ("symbol", "quantity", "start", "basis", "purchased", "purchase")}
     return pd.DataFrame({
         "symbol": symbol_names(names, lots["symbol"]), "quantity": lots["quantity"],
