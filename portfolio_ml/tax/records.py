@@ -20,7 +20,7 @@ import pandas as pd
 from ..core.validation import DataError, PortfolioError, check_option, write_atomic
 from .lots import TaxLots
 
-# %% ../../nbs/tax/records.ipynb #0fc872dd
+# %% ../../nbs/tax/records.ipynb #57ff7fa0
 COLUMNS = {
     "date": ("date", "trade date", "run date", "activity date", "transaction date"),
     "symbol": ("symbol", "ticker", "security", "instrument"),
@@ -29,6 +29,8 @@ COLUMNS = {
     "price": ("price", "price per share", "unit price", "price ($)", "trade price"),
     "fees": ("fees", "fee", "commission", "commissions", "fees & comm", "fees and commissions"),
 }
+
+# %% ../../nbs/tax/records.ipynb #0708985b
 ACTIONS = {
     "buy": ("buy", "bought", "purchase", "purchased", "you bought", "b"),
     "sell": ("sell", "sold", "sale", "you sold", "s"),
@@ -39,7 +41,7 @@ ACTIONS = {
 }
 NEEDED = {"split": ("quantity",), "dividend": ("price",), "return of capital": ("price",)}
 
-
+# %% ../../nbs/tax/records.ipynb #fc3a2b24
 class TradeFileError(DataError):
     """A file of trades with faults, all of them named by line.
 
@@ -57,7 +59,7 @@ class TradeFileError(DataError):
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         super().__init__(f"{name}: {len(problems)} fault{'s' * (len(problems) > 1)}\n{some}{more}")
 
-# %% ../../nbs/tax/records.ipynb #25c33d5f
+# %% ../../nbs/tax/records.ipynb #2475e888
 def read_number(
     text: str,  # such as "$1,234.50", "(3.20)" or "−5"
     name: str,  # what it is called
@@ -70,7 +72,7 @@ def read_number(
         raise DataError(f"{name} {text!r} is not a number")
     return float(plain.replace(",", ""))
 
-
+# %% ../../nbs/tax/records.ipynb #f81712bf
 def read_date(
     text: str,  # such as "2024-03-04"
     date_format: str,  # as `strptime` has it
@@ -83,7 +85,7 @@ def read_date(
         hint = '; name its format, such as date_format="%m/%d/%Y"' if date_format == "%Y-%m-%d" else ""
         raise DataError(f"{name} {text!r} does not read as {date_format}{hint}") from e
 
-
+# %% ../../nbs/tax/records.ipynb #48e5d7a3
 def synonym(
     text: str,  # what a file says
     known: Mapping,  # what we call it, and what it may be called
@@ -122,7 +124,7 @@ def read_row(
             faults.append(f"{name} {text} must be {'more than zero' if name == 'quantity' else 'zero or more'}")
     return row, faults
 
-# %% ../../nbs/tax/records.ipynb #048ebd94
+# %% ../../nbs/tax/records.ipynb #b889b359
 def read_lines(
     text: str,  # the whole file
     name: str,  # of the file
@@ -140,7 +142,7 @@ def read_lines(
         raise TradeFileError(name, problems)
     return ours, rows[1:]
 
-
+# %% ../../nbs/tax/records.ipynb #f5974397
 def read_trades(
     source,  # path of a CSV file, or an open file
     *,
@@ -164,7 +166,7 @@ def read_trades(
     table.attrs["name"] = name
     return table.astype({"date": "datetime64[s]", "quantity": float, "price": float, "fees": float})
 
-# %% ../../nbs/tax/records.ipynb #5701c1ba
+# %% ../../nbs/tax/records.ipynb #56420f9c
 def enter_trade(
     book: TaxLots,  # grows by an event
     trade,  # a row of `read_trades`, as a named tuple
@@ -183,7 +185,7 @@ def enter_trade(
         check_option(trade.action, ("return of capital",), "action")
         book.return_of_capital(when, what, trade.price)
 
-
+# %% ../../nbs/tax/records.ipynb #675020c4
 def lots_from_trades(
     trades: pd.DataFrame,  # what `read_trades` gives; the index names the lines
     **settings,  # of `TaxLots`: method, identical, wash_sales, ...
@@ -199,14 +201,14 @@ def lots_from_trades(
         raise TradeFileError(trades.attrs.get("name", "trades"), problems)
     return book
 
-# %% ../../nbs/tax/records.ipynb #cbe768a0
+# %% ../../nbs/tax/records.ipynb #8ef3f263
 FORM = [
     "part", "description", "date acquired", "date sold", "proceeds", "cost or other basis",
     "code", "adjustment", "gain or loss",
 ]
 MONEY = ["proceeds", "cost or other basis", "adjustment", "gain or loss"]
 
-
+# %% ../../nbs/tax/records.ipynb #1fbf85b0
 def whole_cents(
     money: np.ndarray,  # (n,) amounts
 ) -> np.ndarray:  # (n,) whole numbers of cents
@@ -214,7 +216,7 @@ def whole_cents(
     running = np.round(100 * np.cumsum(np.asarray(money, float)), 6)
     return np.diff(np.floor(running + 0.5), prepend=0.0).astype(np.int64)
 
-
+# %% ../../nbs/tax/records.ipynb #5b662fce
 def form_8949(
     realized: TaxLots | pd.DataFrame,  # a ledger, or what its `realized` gives
     year: int | None = None,  # sales of this year; None: all
@@ -234,7 +236,7 @@ def form_8949(
     ]
     return pd.DataFrame(dict(zip(FORM, columns)))
 
-# %% ../../nbs/tax/records.ipynb #a9772221
+# %% ../../nbs/tax/records.ipynb #37b18400
 def write_form_8949(
     form: pd.DataFrame,  # what `form_8949` gives
     path,  # where to
@@ -247,7 +249,7 @@ def write_form_8949(
         out[column] = out[column].map("{:.2f}".format)
     return write_atomic(path, out.to_csv(index=False, lineterminator="\n").encode())
 
-
+# %% ../../nbs/tax/records.ipynb #75c15742
 def form_faults(
     row: Mapping,  # texts by column of the form
 ) -> tuple[dict, list[str]]:  # values by column, and what is wrong
