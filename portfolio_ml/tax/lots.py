@@ -208,7 +208,7 @@ def identical_groups(
         raise DataError(f"identical: {name_some(twice)} in two groups" if twice else "identical: an empty group")
     return groups
 
-# %% ../../nbs/tax/lots.ipynb #907acf88
+# %% ../../nbs/tax/lots.ipynb #dfd06217
 def enter_purchase(
     book: "TaxLots",  # grows by an event
     date,  # when; dates in ascending order for several purchases
@@ -248,8 +248,7 @@ def enter_sale(
     if lots is not None:
         pairs = lots.items() if isinstance(lots, Mapping) else ((name, None) for name in lots)
         read = lambda most: None if most is None else read_amount(most, "lots", f"sell of {symbol}")
-        number = lambda name: int(name) if isinstance(name, int | np.integer) else str(name)
-        how["lots"] = [(number(name), read(most)) for name, most in pairs]
+        how["lots"] = [(int(n) if isinstance(n, int | np.integer) else str(n), read(most)) for n, most in pairs]
     enter(book, "sell", date, symbol, quantity, price, fees, **how)
 
 # %% ../../nbs/tax/lots.ipynb #dea40865

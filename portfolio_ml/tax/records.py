@@ -72,13 +72,15 @@ def read_number(
         raise DataError(f"{name} {text!r} is not a number")
     return float(plain.replace(",", ""))
 
-# %% ../../nbs/tax/records.ipynb #f81712bf
+# %% ../../nbs/tax/records.ipynb #0a3f3ac9
 def read_date(
     text: str,  # such as "2024-03-04"
     date_format: str,  # as `strptime` has it
     name: str = "date",  # what it is called
 ) -> pd.Timestamp:  # the day
     "Read a date in one format, and no other."
+    if not text.strip():
+        raise DataError(f"there is no {name}")
     try:
         return pd.to_datetime(text.strip(), format=date_format)
     except ValueError as e:
