@@ -225,7 +225,7 @@ def test_the_greedy_order_is_the_optimum_of_one_sale():
         table.add(0, quantity, basis=quantity * rng.uniform(5, 15, n), purchased=days, start=days, purchase=np.arange(n))
         rows, wanted = table.open(0), 0.1 * quantity.sum()
         order = sale_order("tax_optimal", table, rows, 500, 10.0, wanted=wanted)
-        tax = np.where(500 >= long_term_from(table["start"]), 0.20, 0.37) * (10.0 - table["basis"] / table["quantity"])
+        tax = np.where(long_term_from(table["start"]) <= 500, 0.20, 0.37) * (10.0 - table["basis"] / table["quantity"])
         taken = np.clip(wanted - (np.cumsum(quantity[order]) - quantity[order]), 0, quantity[order])
         best = linprog(tax, A_eq=np.ones((1, n)), b_eq=[wanted], bounds=list(zip(np.zeros(n), quantity)))
         np.testing.assert_allclose(taken @ tax[order], best.fun, atol=1e-8)

@@ -235,12 +235,12 @@ def group_of(
     "Give the number that identical symbols share."
     return symbol if ledger.wash is None else ledger.wash.group(symbol)
 
-# %% ../../nbs/tax/ledger.ipynb #510ed2a5
+# %% ../../nbs/tax/ledger.ipynb #f8124b98
 def last_day(
     event: Event,  # something that happened
 ) -> int:  # its day, the last of several
     "Give the day of an event."
-    return int(np.max(event.day))
+    return int(event.day[-1] if isinstance(event.day, np.ndarray) else event.day)  # days ascend
 
 # %% ../../nbs/tax/ledger.ipynb #c32fa498
 def enter_in(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'symbol_names', 'realized_table', 'open_table', 'income_table', 'unrealized_table', 'yearly_table',
-           'read_amount', 'days_apart', 'enter', 'replay', 'new_ledger', 'enlist', 'identical_groups', 'enter_purchase',
-           'enter_sale', 'enter_dividend', 'save_lots', 'load_lots', 'describe', 'plot_lots', 'LotEntries',
-           'LotReports', 'TaxLots']
+           'read_amount', 'days_apart', 'enter', 'replay', 'new_ledger', 'enlist', 'read_choice', 'identical_groups',
+           'enter_purchase', 'enter_sale', 'enter_dividend', 'to_plain', 'from_plain', 'save_lots', 'load_lots',
+           'describe', 'plot_lots', 'LotEntries', 'LotReports', 'TaxLots']
 
 # %% ../../nbs/tax/lots.ipynb #adf4c15c
 import json
@@ -137,7 +137,7 @@ def days_apart(
         for k, *part in zip(first, *(np.split(a, first[1:]) for a in amounts))
     ]
 
-# %% ../../nbs/tax/lots.ipynb #ee399250
+# %% ../../nbs/tax/lots.ipynb #40e20f69
 def enter(
     book: "TaxLots",  # grows by an event
     kind: str,  # one of ENTRIES
@@ -160,7 +160,8 @@ def enter(
     fees = read_amount(fees, "fees", what, positive=False)
     day = int(day) if day.ndim == 0 else day
     event = Event(kind, day, enlist(book, symbol), quantity, price, fees, {"name": symbol, **options})
-    if np.min(day) >= book.ledger.last.get(group_of(book.ledger, event.symbol), np.min(day)):
+    first = day if isinstance(day, int) else int(day[0])
+    if first >= book.ledger.last.get(group_of(book.ledger, event.symbol), first):
         enter_in(book.ledger, event)
         insort(book.events, event, key=last_day)
     else:
@@ -179,7 +180,7 @@ def replay(
         enter_in(ledger, e)
     book.events, book.ledger = events, ledger
 
-# %% ../../nbs/tax/lots.ipynb #2ef21272
+# %% ../../nbs/tax/lots.ipynb #5edc6591
 def new_ledger(
     book: "TaxLots",  # its settings are read
 ) -> Ledger:  # empty
@@ -197,6 +198,16 @@ def enlist(
     return book.symbols.setdefault(symbol, len(book.symbols))
 
 
+def read_choice(
+    name,  # a lot, by number or date of purchase
+    most,  # shares of it at most; None: all
+    what: str,  # the sale, for the message
+) -> tuple[int | str, float | None]:  # the same, for an event
+    "Read which lot a sale names."
+    name = int(name) if isinstance(name, int | np.integer) else str(name)
+    return name, None if most is None else read_amount(most, "lots", what)
+
+
 def identical_groups(
     groups,  # sequence of sets of symbols
 ) -> list[list[str]]:  # sorted, none in two groups
@@ -208,7 +219,7 @@ def identical_groups(
         raise DataError(f"identical: {name_some(twice)} in two groups" if twice else "identical: an empty group")
     return groups
 
-# %% ../../nbs/tax/lots.ipynb #dfd06217
+# %% ../../nbs/tax/lots.ipynb #eecb4bf2
 def enter_purchase(
     book: "TaxLots",  # grows by an event
     date,  # when; dates in ascending order for several purchases
@@ -247,8 +258,7 @@ def enter_sale(
     check_option(how["method"], METHODS, "method")
     if lots is not None:
         pairs = lots.items() if isinstance(lots, Mapping) else ((name, None) for name in lots)
-        read = lambda most: None if most is None else read_amount(most, "lots", f"sell of {symbol}")
-        how["lots"] = [(int(n) if isinstance(n, int | np.integer) else str(n), read(most)) for n, most in pairs]
+        how["lots"] = [read_choice(name, most, f"sell of {symbol} on {date}") for name, most in pairs]
     enter(book, "sell", date, symbol, quantity, price, fees, **how)
 
 # %% ../../nbs/tax/lots.ipynb #dea40865
@@ -268,17 +278,30 @@ def enter_dividend(
         enter_purchase(book, date, symbol, money / reinvest_at, reinvest_at, 0.0, "buy")
     return money
 
-# %% ../../nbs/tax/lots.ipynb #50fbae6f
+# %% ../../nbs/tax/lots.ipynb #3d116e93
 FORMAT = "portfolio_ml tax lots, 1"
 
 
+def to_plain(
+    value,  # a number, or an array of them
+):  # the same for a file; None for nan
+    "Write numbers as JSON can hold them."
+    return None if np.ndim(value) == 0 and np.isnan(value) else np.asarray(value).tolist()
+
+
+def from_plain(
+    value,  # what `to_plain` gave
+):  # a number, or an array of them
+    "Read numbers back."
+    return np.nan if value is None else np.array(value) if isinstance(value, list) else value
+
+# %% ../../nbs/tax/lots.ipynb #ea56fce3
 def save_lots(
     book: "TaxLots",  # what to write
     path,  # where to
 ) -> Path:  # the file
     "Write all events to a file."
-    plain = lambda x: None if np.ndim(x) == 0 and np.isnan(x) else np.asarray(x).tolist()
-    events = [[e.kind, *map(plain, (e.day, e.symbol, e.quantity, e.price, e.fees)), e.options] for e in book.events]
+    events = [[e.kind, *map(to_plain, e[1:6]), e.options] for e in book.events]
     content = {
         "format": FORMAT, "settings": book.settings, "symbols": [*book.symbols],
         "purchases": book.purchases, "events": events,
@@ -291,7 +314,6 @@ def load_lots(
     path,  # a file that `save` wrote
 ) -> "TaxLots":  # the same ledger
     "Read a ledger that was saved."
-    array = lambda x: np.nan if x is None else np.array(x) if isinstance(x, list) else x
     try:
         content = json.loads(Path(path).read_text())
         if content["format"] != FORMAT:
@@ -299,8 +321,8 @@ def load_lots(
         book = cls(**content["settings"])
         book.symbols, book.purchases = {s: k for k, s in enumerate(content["symbols"])}, content["purchases"]
         book.ledger = new_ledger(book)
-        for kind, day, symbol, quantity, price, fees, options in content["events"]:
-            event = Event(kind, array(day), symbol, array(quantity), array(price), array(fees), options)
+        for kind, *amounts, options in content["events"]:
+            event = Event(kind, *map(from_plain, amounts), options)
             enter_in(book.ledger, event)
             book.events.append(event)
     except (ValueError, KeyError, TypeError, IndexError) as e:
