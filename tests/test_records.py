@@ -8,7 +8,7 @@ import pytest
 
 from portfolio_ml.tax.lots import TaxLots
 from portfolio_ml.tax.records import (
-    FORM,
+    FORM_COLUMNS,
     TradeFileError,
     form_8949,
     lots_from_trades,
@@ -112,7 +112,7 @@ def test_the_form_comes_back_the_same(tmp_path, year):
         form = form_8949(book, year)
         again = read_form_8949(write_form_8949(form, tmp_path / "form.csv"))
         pd.testing.assert_frame_equal(again, form, check_exact=True, check_dtype=False)
-        assert list(form.columns) == FORM and (form["code"].eq("W") == form["adjustment"].gt(0)).all()
+        assert list(form.columns) == FORM_COLUMNS and (form["code"].eq("W") == form["adjustment"].gt(0)).all()
         sold = book.realized()
         sold = sold if year is None else sold[sold["sold"].dt.year == year]
         back = realized_from_form(again)
