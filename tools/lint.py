@@ -22,7 +22,7 @@ from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
 SUPPORT = (  # rooms that hold machinery, with a lighter budget
-    "core/", "backtest/leaks", "backtest/page", "backtest/record", "backtest/sections", "backtest/splits", "backtest/tuning", "measure/coverage",
+    "core/", "tax/ledger", "tax/matching", "tax/records", "backtest/leaks", "backtest/page", "backtest/record", "backtest/sections", "backtest/splits", "backtest/tuning", "measure/coverage",
     "measure/intervals", "measure/resampling", "measure/smooth", "optimize/", "allocation/clustering", "forecast/harness",
     "forecast/beliefs", "forecast/encoders", "forecast/indicators", "forecast/likelihood", "forecast/panel", "forecast/paths",
     "forecast/probabilities", "forecast/rungs", "forecast/sequences", "forecast/variances",
