@@ -14,7 +14,7 @@ import numpy as np
 from ..core.validation import DataError, check_option
 from .matching import METHODS
 
-# %% ../../nbs/tax/rules.ipynb #aae453bb
+# %% ../../nbs/tax/rules.ipynb #7c1223e3
 @dataclass(frozen=True)
 class TaxSchedule:
     """Rates of tax by bracket.
@@ -50,8 +50,8 @@ def bracket_tax(
     steps = np.diff(rates, prepend=0.0)
     base = np.maximum(below, 0.0)
     top = base + np.maximum(amount, 0.0)
-    reach = lambda x: np.maximum(np.asarray(x)[..., None] - floors, 0.0) @ steps
-    return reach(top) - reach(base)
+    so_far = [np.maximum(np.asarray(x)[..., None] - floors, 0.0) @ steps for x in (base, top)]
+    return so_far[1] - so_far[0]
 
 # %% ../../nbs/tax/rules.ipynb #c029d79d
 def printed_tax(
