@@ -7,7 +7,7 @@ __all__ = ['YEAR_COLUMNS', 'income_by_year', 'tax_years', 'unrealized_gains', 'l
            'effective_tax_rate', 'accrual_rate', 'wealth_if_waited', 'wealth_if_realised', 'deferral_value', 'AfterTax',
            'tax_backtest', 'marginal_pair']
 
-# %% ../../nbs/tax/after_tax.ipynb #62b1c1bd
+# %% ../../nbs/tax/after_tax.ipynb #50d3f83b
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,10 @@ import pandas as pd
 from ..core.validation import DataError, check_option, name_some
 from .lots import TaxLots
 from .matching import day_number, long_term_from
-from .netting import net_capital_gains, tax_of_year
+from .netting import net_capital_gains, tax_of_year  # noqa: F401 (readers look for it here)
 from .rules import TaxRules, check_rules
 
-# %% ../../nbs/tax/after_tax.ipynb #6de1b5c7
+# %% ../../nbs/tax/after_tax.ipynb #e7481830
 YEAR_COLUMNS = ("short", "long", "dividends", "qualified", "interest")
 
 
@@ -31,13 +31,16 @@ def income_by_year(
     sold, paid = book.realized(), book.income()
     start, end = (day_number(sold[c]) if len(sold) else np.zeros(0, int) for c in ("acquired", "sold"))
     late = np.ones(len(sold), bool) if rules.holding_years is None else end >= long_term_from(start, rules.holding_years)
-    year = pd.DatetimeIndex(sold["sold"]).year
+    year, when = (pd.DatetimeIndex(d).year.to_numpy() for d in (sold["sold"], paid["date"]))
+    every = np.concatenate([year, when]).astype(int)
+    first, last = (every.min(), every.max()) if len(every) else (1, 0)
+    table = pd.DataFrame(0.0, pd.RangeIndex(first, last + 1, name="year"), list(YEAR_COLUMNS))
     gain = sold["gain"].to_numpy(dtype=float)
-    parts = [pd.DataFrame({"short": np.where(late, 0.0, gain), "long": np.where(late, gain, 0.0)}, year).groupby(level=0).sum()]
-    paid = pd.DataFrame({"dividends": paid["amount"].to_numpy(float), "qualified": paid["qualified"].to_numpy(float)}, pd.DatetimeIndex(paid["date"]).year)
-    table = pd.concat([*parts, paid.groupby(level=0).sum()], axis=1)
-    years = range(table.index.min(), table.index.max() + 1) if len(table) else []
-    return table.reindex(index=pd.Index(years, name="year"), columns=YEAR_COLUMNS).fillna(0.0)
+    parts = {"short": (year, np.where(late, 0.0, gain)), "long": (year, np.where(late, gain, 0.0))}
+    parts |= {"dividends": (when, paid["amount"].to_numpy(float)), "qualified": (when, paid["qualified"].to_numpy(float))}
+    for name, (at, amount) in parts.items():
+        table[name] = np.bincount(at.astype(int) - first, amount, minlength=len(table))
+    return table
 
 # %% ../../nbs/tax/after_tax.ipynb #daf39031
 def tax_years(

@@ -57,7 +57,7 @@ def check_money(
             raise DataError(f"{name}={value.min():g}: must be zero or more; losses carried forward are positive amounts")
     return np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in amounts.values()))
 
-# %% ../../nbs/tax/netting.ipynb #a8cd67af
+# %% ../../nbs/tax/netting.ipynb #32ed0d9c
 def net_capital_gains(
     short,  # net short-term gain of the year, a loss negative; number or array
     long,  # net long-term gain of the year, a loss negative
@@ -70,14 +70,14 @@ def net_capital_gains(
     "Net the gains and losses of a year, and carry what is left with its character."
     given = {"short": short, "long": long, "carry_short": carry_short, "carry_long": carry_long, "limit": limit}
     given["other_income"] = 0.0 if other_income is None else other_income
-    s, l, c_s, c_l, limit, income = check_money(given, ("carry_short", "carry_long", "limit"))
-    s, l = s - c_s, l - c_l
-    deduction = np.minimum(limit, np.maximum(-(s + l), 0.0))
+    st, lt, c_s, c_l, limit, income = check_money(given, ("carry_short", "carry_long", "limit"))
+    st, lt = st - c_s, lt - c_l
+    deduction = np.minimum(limit, np.maximum(-(st + lt), 0.0))
     used = deduction if other_income is None else np.minimum(deduction, np.maximum(income, 0.0))
     parts = (
-        deduction, np.maximum(s + np.minimum(l, 0.0), 0.0), np.maximum(l + np.minimum(s, 0.0), 0.0),
-        np.maximum(-s - np.maximum(l, 0.0) - used, 0.0),
-        np.maximum(-l - np.maximum(s, 0.0) - np.maximum(used - np.maximum(-s, 0.0), 0.0), 0.0), used,
+        deduction, np.maximum(st + np.minimum(lt, 0.0), 0.0), np.maximum(lt + np.minimum(st, 0.0), 0.0),
+        np.maximum(-st - np.maximum(lt, 0.0) - used, 0.0),
+        np.maximum(-lt - np.maximum(st, 0.0) - np.maximum(used - np.maximum(-st, 0.0), 0.0), 0.0), used,
     )
     return NetGains(*(float(p) if np.ndim(p) == 0 else p for p in parts))
 
