@@ -223,6 +223,8 @@ def test_ledger_to_years():
     assert table.index.tolist() == [2023, 2024, 2025]
     assert table["short"].tolist() == [250, 0, 0] and table["long"].tolist() == [250, 0, -200]
     assert table.loc[2024, ["dividends", "qualified"]].tolist() == [100, 100]
+    own = book.summary()
+    assert table.loc[own.index, ["short", "long", "dividends", "qualified"]].equals(own[["short", "long", "dividends", "qualified"]])
     assert income_by_year(book, german_rules())["long"].tolist() == [500, 0, -200]
     assert income_by_year(book, flat_rules(0.3, 0.1, holding_years=3))["short"].tolist() == [500, 0, -200]
     assert len(income_by_year(TaxLots(), us_rules())) == 0
