@@ -6,12 +6,13 @@
 __all__ = ['SALE', 'MATCH', 'Event', 'ENTRIES', 'FORMAT', 'Ledger', 'note_matches', 'buy_shares', 'named_lots', 'choose_lots',
            'remove_shares', 'sell_shares', 'wash_losses', 'split_shares', 'return_capital', 'dividend_shares',
            'symbol_names', 'realized_table', 'open_table', 'income_table', 'unrealized_table', 'yearly_table',
-           'read_amount', 'last_day', 'days_apart', 'enter', 'replay', 'new_ledger', 'enlist', 'identical_groups',
-           'enter_purchase', 'enter_sale', 'enter_dividend', 'save_lots', 'load_lots', 'describe', 'plot_lots',
-           'LotEntries', 'LotReports', 'TaxLots']
+           'read_amount', 'group_of', 'enter_in', 'last_day', 'days_apart', 'enter', 'replay', 'new_ledger', 'enlist',
+           'identical_groups', 'enter_purchase', 'enter_sale', 'enter_dividend', 'save_lots', 'load_lots', 'describe',
+           'plot_lots', 'LotEntries', 'LotReports', 'TaxLots']
 
-# %% ../../nbs/tax/lots.ipynb #ea390c4c
+# %% ../../nbs/tax/lots.ipynb #ede15d74
 import json
+from bisect import insort
 from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from portfolio_ml.tax.matching import (
 )
 from .wash_sales import Losses, Offers, WashSales, count_split, match_purchase, match_sale
 
-# %% ../../nbs/tax/lots.ipynb #01aad123
+# %% ../../nbs/tax/lots.ipynb #0a8adf62
 SALE = {
     "symbol": int, "quantity": float, "start": int, "purchased": int, "sold": int,
     "proceeds": float, "basis": float, "disallowed": float, "lost": float, "purchase": int,
@@ -51,12 +52,15 @@ class Ledger:
         The rule on wash sales; None: every loss counts.
     matches : Columns
         Losses that were replaced, one row a pair of sale and purchase.
+    last : dict of int to int
+        The last day on which something happened, by symbol or group of identical symbols.
     """
 
     lots: LotTable = field(default_factory=LotTable)
     sales: Columns = field(default_factory=lambda: Columns(SALE))
     wash: WashSales | None = None
     matches: Columns = field(default_factory=lambda: Columns(MATCH))
+    last: dict = field(default_factory=dict)
 
 # %% ../../nbs/tax/lots.ipynb #6d1775ad
 def note_matches(
@@ -235,7 +239,7 @@ def dividend_shares(
     held = np.minimum(gone, event.day + 60) - np.maximum(bought, event.day - 61)
     return float(quantity.sum()), float(quantity[held > 60].sum())
 
-# %% ../../nbs/tax/lots.ipynb #0ec8fae6
+# %% ../../nbs/tax/lots.ipynb #8dfcfac3
 def symbol_names(
     names: dict,  # number of each symbol
     numbers: np.ndarray,  # of symbols
@@ -256,7 +260,7 @@ def realized_table(
         "proceeds": s["proceeds"], "basis": s["basis"],
         "gain": s["proceeds"] - s["basis"] + s["disallowed"], "disallowed": s["disallowed"],
         "term": np.where(s["sold"] >= long_term_from(s["start"]), "long", "short"),
-    })
+    }).sort_values("sold", kind="stable", ignore_index=True)
 
 
 def open_table(
@@ -272,7 +276,7 @@ def open_table(
         "acquired": date_of(lots["start"]), "basis": lots["basis"], "purchased": date_of(lots["purchased"]),
     }, index=pd.Index(lots["purchase"], name="lot"))
 
-# %% ../../nbs/tax/lots.ipynb #70bd05ba
+# %% ../../nbs/tax/lots.ipynb #7765124f
 def income_table(
     ledger: Ledger,  # what happened
     events: list,  # all of it, in order of time
@@ -309,11 +313,12 @@ def yearly_table(
     sold, paid = realized["sold"].dt.year, income["date"].dt.year
     parts = {term: realized["gain"].where(realized["term"] == term, 0.0).groupby(sold).sum() for term in ("short", "long")}
     parts |= {"disallowed": realized["disallowed"].groupby(sold).sum()}
-    parts |= {"lost": pd.Series(ledger.sales["lost"].copy()).groupby(sold).sum()}
+    lost = pd.Series(ledger.sales["lost"].copy(), date_of(ledger.sales["sold"]).astype("M8[s]"))
+    parts |= {"lost": lost.groupby(lost.index.year).sum()}
     parts |= {name: income[c].groupby(paid).sum() for name, c in (("dividends", "amount"), ("qualified", "qualified"))}
     return pd.DataFrame(parts).fillna(0.0).rename_axis("year")
 
-# %% ../../nbs/tax/lots.ipynb #cae18e8a
+# %% ../../nbs/tax/lots.ipynb #53b6efbf
 def read_amount(
     value,  # a number, or several
     name: str,  # what it is called
@@ -330,6 +335,23 @@ def read_amount(
         wanted = "more than zero" if positive else "zero or more"
         raise DataError(f"{what}: {name}={value!r} must be {wanted}, and finite")
     return amount
+
+
+def group_of(
+    ledger: Ledger,  # knows the groups
+    symbol: int,  # its number
+) -> int:  # the number of the group
+    "Give the number that identical symbols share."
+    return symbol if ledger.wash is None else ledger.wash.group(symbol)
+
+
+def enter_in(
+    ledger: Ledger,  # is changed
+    event: Event,  # not earlier than the others of its group
+) -> None:  # nothing: the ledger is changed
+    "Enter an event in a ledger."
+    ENTRIES[event.kind](ledger, event)
+    ledger.last[group_of(ledger, event.symbol)] = last_day(event)
 
 
 def last_day(
@@ -353,7 +375,7 @@ def days_apart(
         for k, *part in zip(first, *(np.split(a, first[1:]) for a in amounts))
     ]
 
-# %% ../../nbs/tax/lots.ipynb #f0943530
+# %% ../../nbs/tax/lots.ipynb #3168eb2d
 def enter(
     book: "TaxLots",  # grows by an event
     kind: str,  # one of ENTRIES
@@ -376,9 +398,9 @@ def enter(
     fees = read_amount(fees, "fees", what, positive=False)
     day = int(day) if day.ndim == 0 else day
     event = Event(kind, day, enlist(book, symbol), quantity, price, fees, {"name": symbol, **options})
-    if not book.events or np.min(day) >= last_day(book.events[-1]):
-        ENTRIES[kind](book.ledger, event)
-        book.events.append(event)
+    if np.min(day) >= book.ledger.last.get(group_of(book.ledger, event.symbol), np.min(day)):
+        enter_in(book.ledger, event)
+        insort(book.events, event, key=last_day)
     else:
         replay(book, event)
     return event
@@ -392,7 +414,7 @@ def replay(
     events = [part for e in [*book.events, event] for part in days_apart(e)]
     events, ledger = sorted(events, key=last_day), new_ledger(book)
     for e in events:
-        ENTRIES[e.kind](ledger, e)
+        enter_in(ledger, e)
     book.events, book.ledger = events, ledger
 
 # %% ../../nbs/tax/lots.ipynb #2ef21272
@@ -485,7 +507,7 @@ def enter_dividend(
         enter_purchase(book, date, symbol, money / reinvest_at, reinvest_at, 0.0, "buy")
     return money
 
-# %% ../../nbs/tax/lots.ipynb #6808eea3
+# %% ../../nbs/tax/lots.ipynb #50fbae6f
 FORMAT = "portfolio_ml tax lots, 1"
 
 
@@ -518,7 +540,7 @@ def load_lots(
         book.ledger = new_ledger(book)
         for kind, day, symbol, quantity, price, fees, options in content["events"]:
             event = Event(kind, array(day), symbol, array(quantity), array(price), array(fees), options)
-            ENTRIES[kind](book.ledger, event)
+            enter_in(book.ledger, event)
             book.events.append(event)
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise DataIntegrityError(f"{Path(path).name}: not a whole ledger of tax lots ({type(e).__name__}: {e})") from e
