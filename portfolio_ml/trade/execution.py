@@ -7,13 +7,13 @@ __all__ = ['shortfall_moments', 'urgency', 'decay_path', 'ExecutionPlan', 'plan_
            'check_caps', 'capped_path', 'execution_frontier', 'simulate_shortfall', 'twap', 'vwap', 'participate',
            'volume_curve', 'ShortfallReport', 'shortfall_report']
 
-# %% ../../nbs/trade/execution.ipynb #7e4f36a7
+# %% ../../nbs/trade/execution.ipynb #104b59a0
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from ..core.validation import DataError, InfeasibleError, ShapeError, name_some
+from ..core.validation import DataError, InfeasibleError, ShapeError
 from ..optimize.constraints import read_constraints
 from ..optimize.quadratic import minimise_quadratic
 
@@ -272,7 +272,7 @@ def participate(
         )
     return np.sign(shares) * np.diff(done, prepend=np.zeros_like(done[:1]), axis=0)
 
-# %% ../../nbs/trade/execution.ipynb #6a134df7
+# %% ../../nbs/trade/execution.ipynb #1eb58e03
 def volume_curve(
     volumes: pd.DataFrame,  # (T, M) volumes by date
     by=None,  # (T,) labels of the dates, such as the weekday; None: the weekday
@@ -280,11 +280,11 @@ def volume_curve(
 ) -> pd.DataFrame:  # one row a label: relative volume and its standard error, dates as independent draws
     "Measure by how much volume differs from its recent average, by a label of the date."
     relative = np.log(volumes / volumes.rolling(window).mean().shift()).mean(axis=1)
-    groups = relative.groupby(volumes.index.dayofweek if by is None else by)
+    groups = relative.groupby(volumes.index.day_of_week if by is None else by)
     error = groups.std() / groups.count() ** 0.5
     return pd.DataFrame({"relative": np.exp(groups.mean()), "error": error})
 
-# %% ../../nbs/trade/execution.ipynb #93c13e83
+# %% ../../nbs/trade/execution.ipynb #6ee4fa80
 @dataclass(frozen=True)
 class ShortfallReport:
     """Implementation shortfall of an order, in parts that add up.
@@ -314,7 +314,7 @@ class ShortfallReport:
 
     summary, _repr_html_ = to_frame, lambda self: self.to_frame().round(2).to_html()
 
-
+# %% ../../nbs/trade/execution.ipynb #919dfa53
 def shortfall_report(
     shares: float,  # ordered: plus to buy, minus to sell
     fills,  # pairs of shares and price; shares as positive numbers
