@@ -229,7 +229,7 @@ def simulate_shortfall(
     fills = at_start - fixed * np.sign(n) - temporary * n / step
     return -(fills @ n)
 
-# %% ../../nbs/trade/execution.ipynb #fbd20be9
+# %% ../../nbs/trade/execution.ipynb #6b58914b
 def twap(
     shares: float,  # to trade
     steps: int,  # how many steps
@@ -259,6 +259,8 @@ def participate(
     volume, most = np.asarray(volume, dtype=float), np.abs(np.asarray(shares, dtype=float))
     if not 0 < rate <= 1:
         raise DataError(f"rate={rate!r} must lie above 0, up to 1")
+    if not (np.isfinite(volume).all() and (volume >= 0).all()):
+        raise DataError("volume: must be finite and not negative")
     done = np.minimum(rate * np.cumsum(volume, axis=0), most)
     short = np.atleast_1d(most - done[-1])
     if finish:
