@@ -121,8 +121,9 @@ def test_wrong_numbers_are_refused():
     for bad in (-0.1, np.inf):
         with pytest.raises(DataError, match="negative or not finite"):
             HalfSpread(bad)([0.1])
-    with pytest.raises(DataError, match="not all are finite"):
-        HalfSpread(0.1)([np.nan])
+    for cost in (HalfSpread(0.1), Commission(0.005, 10.0, 1e6), SquareRootImpact(1e6, 0.02, 1e6)):
+        with pytest.raises(DataError, match="trades: not finite for 1"):
+            cost([0.1, np.nan])
     with pytest.raises(ShapeError, match="3 numbers for 2 trades"):
         HalfSpread([0.1, 0.1, 0.1])([0.1, 0.1])
     for wrong in ({"wealth": 0.0}, {"wealth": np.nan}, {"coefficient": -1.0}, {"exponent": 0.0}):

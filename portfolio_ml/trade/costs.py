@@ -41,7 +41,7 @@ def check_amounts(
             sign = "positive number" if name in positive else "number, not negative"
             raise DataError(f"{type(cost).__name__}: {name}={value!r} must be a {sign}")
 
-# %% ../../nbs/trade/costs.ipynb #a8fe4f82
+# %% ../../nbs/trade/costs.ipynb #ac2e05dd
 def numbers_at(
     table,  # a number, a Series by asset, or a DataFrame by date and asset
     trades,  # (N,) trades, in order or a Series by asset; only those not zero need a number
@@ -55,8 +55,11 @@ def numbers_at(
         if date is None or date not in table.index:
             raise MissingDataError(f"{name}: no row{at or '; the table is by date, give one'}")
         table = table.loc[date]
-    size, traded = len(trades), np.asarray(trades, dtype=float) != 0
+    size, amounts = len(trades), np.asarray(trades, dtype=float)
+    traded = amounts != 0
     labels = asset_labels(table, trades)
+    if not np.isfinite(amounts).all():
+        raise DataError(f"trades: not finite for {name_some([labels[i] for i in np.flatnonzero(~np.isfinite(amounts))])}")
     if isinstance(trades, pd.Series) and isinstance(table, pd.Series):
         table = table.reindex(trades.index)
     found = np.asarray(table, dtype=float)
@@ -72,7 +75,7 @@ def numbers_at(
             raise error(f"{name} {what}{at} for {name_some([labels[i] for i in np.flatnonzero(bad & traded)])}, which is traded")
     return np.where(traded, found, 1.0 if positive else 0.0)
 
-# %% ../../nbs/trade/costs.ipynb #d79741f0
+# %% ../../nbs/trade/costs.ipynb #21ac7dee
 class TradeCost:
     """What trading costs: a function of trades and date that can be added to others.
 
@@ -86,8 +89,6 @@ class TradeCost:
     def by_asset(self, trades, date=None) -> np.ndarray:
         "Give what each trade costs, shape (N,), shares of wealth."
         size = np.abs(np.asarray(trades, dtype=float))
-        if not np.isfinite(size).all():
-            raise DataError("trades: not all are finite")
         return sum((k * size**p for p, k in self.terms(trades, date)), np.zeros(len(size)))
 
     def __call__(self, trades, date=None) -> float:
