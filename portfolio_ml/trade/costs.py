@@ -41,7 +41,7 @@ def check_amounts(
             sign = "positive number" if name in positive else "number, not negative"
             raise DataError(f"{type(cost).__name__}: {name}={value!r} must be a {sign}")
 
-# %% ../../nbs/trade/costs.ipynb #ac2e05dd
+# %% ../../nbs/trade/costs.ipynb #444019b1
 def numbers_at(
     table,  # a number, a Series by asset, or a DataFrame by date and asset
     trades,  # (N,) trades, in order or a Series by asset; only those not zero need a number
@@ -60,7 +60,7 @@ def numbers_at(
     labels = asset_labels(table, trades)
     if not np.isfinite(amounts).all():
         raise DataError(f"trades: not finite for {name_some([labels[i] for i in np.flatnonzero(~np.isfinite(amounts))])}")
-    if isinstance(trades, pd.Series) and isinstance(table, pd.Series):
+    if isinstance(trades, pd.Series) and isinstance(table, pd.Series) and not table.index.equals(trades.index):
         table = table.reindex(trades.index)
     found = np.asarray(table, dtype=float)
     if found.shape not in ((), (size,)):
