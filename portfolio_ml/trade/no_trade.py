@@ -200,7 +200,7 @@ def plain_growth(
     at = interpolation_matrix(grid.axes, grid.target[None], np.ones(1))
     return float((at @ held_value(grid, np.zeros(len(grid.growth))))[0])
 
-# %% ../../nbs/trade/no_trade.ipynb #b82cd648
+# %% ../../nbs/trade/no_trade.ipynb #42f95bf9
 @dataclass(frozen=True)
 class NoTradeRegion:
     """Hold what dynamic programming found.
@@ -243,7 +243,7 @@ def solve_no_trade(
     value, growth, rounds = iterate_value(grid, lambda after: traded_value(grid, after), **how)
     return NoTradeRegion(grid, value, growth, plain_growth(grid) - growth, rounds)
 
-
+# %% ../../nbs/trade/no_trade.ipynb #1c8136b0
 def slope_edges(
     region: NoTradeRegion,  # what dynamic programming found
     asset: int,  # position of the asset
