@@ -12,12 +12,31 @@ from portfolio_ml.backtest.simulation import DriftBand
 from portfolio_ml.backtest.walk_forward import check_no_lookahead, walk_forward
 from portfolio_ml.core.validation import DataError, InfeasibleError, LookAheadError, MissingDataError, PortfolioError, SolverError
 from portfolio_ml.trade.no_trade import (
-    best_trade, calendar_growth, exact_band, iterate_value, merton_band, relative_covariance, rule_growth, solve_no_trade,
-    stays, trade_thresholds, weight_grid,
+    best_trade,
+    calendar_growth,
+    exact_band,
+    iterate_value,
+    merton_band,
+    relative_covariance,
+    rule_growth,
+    solve_no_trade,
+    stays,
+    trade_thresholds,
+    weight_grid,
 )
 from portfolio_ml.trade.rebalance import (
-    BandRule, NoTradeRule, OnlyWhen, SpeedRule, WorthRule, below_median, calm_market, clip_deviations, gains_tax, invest_flow,
-    whole_shares, whole_shares_exactly,
+    BandRule,
+    NoTradeRule,
+    OnlyWhen,
+    SpeedRule,
+    WorthRule,
+    below_median,
+    calm_market,
+    clip_deviations,
+    gains_tax,
+    invest_flow,
+    whole_shares,
+    whole_shares_exactly,
 )
 
 RNG = np.random.default_rng(7)

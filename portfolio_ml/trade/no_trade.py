@@ -30,7 +30,7 @@ def merton_band(
     share = np.asarray(target, dtype=float)
     return np.cbrt(1.5 * np.asarray(cost) / risk_aversion * share**2 * (1 - share) ** 2)[()]
 
-# %% ../../nbs/trade/no_trade.ipynb #50c31d69
+# %% ../../nbs/trade/no_trade.ipynb #ed9cb24f
 def exact_band(
     target: float,  # share of the risky asset wanted, above 0 and below 1
     volatility: float,  # of the risky asset, per unit of time
@@ -45,11 +45,14 @@ def exact_band(
         raise DataError(f"target={target!r} and cost={cost!r} must lie between 0 and 1, volatility and risk_aversion be positive")
     share, gamma, keep = target, risk_aversion, (1 - cost) / (1 + cost)
 
+    def slope(x, w, product):
+        return (gamma - 1) * w**2 - (2 * gamma * share - 1) * w + gamma * product
+
     def miss(gap):  # gap: lambda over gamma sigma^2, the half-width in shares
         low, high = share - gap, share + gap
         span = np.log(high * (low - 1) / (low * (high - 1)) / keep)
-        slope = lambda x, w: (gamma - 1) * w**2 - (2 * gamma * share - 1) * w + gamma * low * high
-        return solve_ivp(slope, (0, span), [low], rtol=1e-11, atol=1e-13).y[0, -1] - high
+        ends = solve_ivp(slope, (0, span), [low], args=(low * high,), rtol=1e-11, atol=1e-13).y[0, -1]
+        return ends - high
 
     most = min(share, 1 - share) * (1 - 1e-9)
     gap = brentq(miss, min(0.05 * merton_band(share, cost, gamma), most / 2), most, xtol=1e-13)
