@@ -254,3 +254,12 @@ def test_short_descriptions_and_pictures():
     ax = book.plot({"A": 12.0}, "2024-06-03")
     assert ax.get_yscale() == "log" and pd.api.types.is_float_dtype(book.unrealized({"A": 12}, "2024-06-03")["gain"])
     assert book.summary(1999).tolist() == [0.0] * 6
+
+
+def test_the_last_digit_orders_nothing():
+    "Lots of equal cost are sold the earliest first, however the cost was rounded."
+    book = TaxLots(method="hifo")
+    book.buy("2024-01-02", "A", 1, 0.3)
+    book.buy("2024-01-03", "A", 1, 0.1 + 0.2)  # a last digit more
+    book.sell("2024-06-03", "A", 1, 0.5)
+    assert book.open_lots().index.tolist() == [1]

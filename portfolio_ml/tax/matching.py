@@ -177,6 +177,7 @@ def sale_order(
         key = np.where(table.data["start"][rows] <= long_term_until(day), long, short) * (price - key)
     elif method == "hifo":
         key = -key
+    key = np.round(key, 9)  # equal costs are equal, whatever the last digit says
     at = lowest_keys(key, quantity, wanted)
     return rows[at[np.argsort(key[at], kind="stable")]]
 
