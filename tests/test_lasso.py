@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.covariance import graphical_lasso as graphical_lasso_of_sklearn
 from sklearn.linear_model import Lasso
@@ -45,6 +46,7 @@ from portfolio_ml.covariance.sparse import (
     read_alpha,
 )
 from portfolio_ml.optimize.splitting import (
+    graphical_by_guesses,
     graphical_by_splitting,
     graphical_gap,
     graphical_objective,
@@ -53,6 +55,7 @@ from portfolio_ml.optimize.splitting import (
     lasso_on_gram,
     lasso_path,
     lasso_rows,
+    linked_groups,
     solve_graphical,
 )
 
@@ -165,6 +168,43 @@ def test_path_equals_single_solutions():
     for alphas in ([0.5, 0.3, 0.2, 0.1, 0.05], [0.05, 0.1, 0.3], [0.2, 0.2, 0.1], [2.0, 1.0, 0.1]):
         for alpha, found in zip(alphas, graphical_path(S, alphas, off(25), tolerance=1e-7), strict=True):
             np.testing.assert_allclose(found.covariance, solve_graphical(S, off(25, alpha), tolerance=1e-7).covariance, atol=1e-3)
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-8])
+def test_path_is_certified_whatever_the_weights(tolerance):
+    "Unequal penalties, some of them zero, small units and twins: each solution of a path is proved anew, whether guesses do or columns must."
+    rng = np.random.default_rng(4)
+    weights = np.triu(rng.uniform(0, 2, (40, 40)) * (rng.random((40, 40)) > 0.1), 1)
+    S = np.outer(unit := rng.uniform(1e-3, 1e-2, 40), unit) * correlation(200, 40)
+    S[-1], S[:, -1] = S[-2], S[:, -2]
+    penalty = np.outer(unit, unit) * (weights + weights.T)
+    for sample, size in ((S[:39, :39], penalty[:39, :39]), (S, np.outer(unit, unit) * off(40))):
+        scales = np.geomspace(0.5, 0.02, 8)
+        for scale, found in zip(scales, graphical_path(sample, scales, size, tolerance=tolerance), strict=True):
+            assert graphical_gap(found.precision, found.covariance, sample, scale * size) <= tolerance
+            alone = solve_graphical(sample, scale * size, tolerance=tolerance)
+            values = [graphical_objective(x.precision, sample, scale * size) for x in (found, alone)]
+            assert abs(values[0] - values[1]) <= tolerance
+
+
+def test_guesses_give_up():
+    "A start that is not positive definite, or too few rounds, is no error: there is no answer, and the start is left alone."
+    S = correlation(200, 12)
+    start = S - 2 * np.eye(12) * S.diagonal(), np.zeros((12, 12))
+    kept = start[0].copy()
+    assert graphical_by_guesses(S, off(12, 0.1), start) is None and (start[0] == kept).all()
+    assert graphical_by_guesses(S, off(12, 0.1), (np.eye(12), np.zeros((12, 12))), most=1) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.floats(0, 0.3))
+def test_groups_are_those_of_scipy(seed, n, share):
+    "Assets joined by links, singles left out."
+    linked = np.triu(np.random.default_rng(seed).random((n, n)) < share, 1)
+    linked |= linked.T
+    labels = connected_components(linked, directed=False)[1]
+    theirs = [np.flatnonzero(labels == k).tolist() for k in np.flatnonzero(np.bincount(labels) > 1)]
+    assert [x.tolist() for x in linked_groups(linked)] == theirs
 
 
 def test_blocks():

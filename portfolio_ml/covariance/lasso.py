@@ -138,7 +138,7 @@ def score_criterion(
             raise DataError(f"cv={model.cv!r}: at least two blocks of two days are needed")
         scores = score_alphas(moves, alphas, folds).mean(axis=0)
     else:
-        path = graphical_path(sample, alphas, 1 - np.eye(len(sample)), tolerance=1e-3)
+        path = graphical_path(sample, alphas, 1 - np.eye(len(sample)))
         scores = [-ebic(x.precision, sample, n_free, model.gamma) for x in path]
     return pd.Series(scores, pd.Index(alphas, name="alpha"), name=model.criterion)
 

@@ -116,7 +116,7 @@ def score_alphas(
         volatility = np.maximum(rest.std(axis=0), 1e-300)
         seen, judged = rest / volatility, ahead / volatility
         sample, moment = seen.T @ seen / len(seen), judged.T @ judged / len(judged)
-        path = graphical_path(sample, alphas, 1 - np.eye(len(sample)), tolerance=1e-2)
+        path = graphical_path(sample, alphas, 1 - np.eye(len(sample)))
         scores.append([log_likelihood(moment, x.precision) for x in path])
     return np.array(scores)
 

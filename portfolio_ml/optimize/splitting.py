@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['lasso_on_gram', 'soft_threshold', 'lasso_path', 'lasso_by_descent', 'lasso_residual', 'lasso_rows',
            'graphical_objective', 'graphical_gap', 'start_dual', 'update_column', 'precision_of_columns',
-           'graphical_by_columns', 'graphical_by_splitting', 'GraphicalSolution', 'start_near', 'solve_graphical',
+           'graphical_by_columns', 'guess_column', 'precision_of_signs', 'columns_to_mend', 'graphical_by_guesses',
+           'graphical_by_splitting', 'GraphicalSolution', 'linked_groups', 'start_near', 'solve_graphical',
            'graphical_path']
 
-# %% ../../nbs/optimize/splitting.ipynb #bf4ec352
+# %% ../../nbs/optimize/splitting.ipynb #89d6410d
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack
-from scipy.sparse.csgraph import connected_components
 
 from ..core.validation import SingularCovarianceError, SolverError
 
@@ -225,7 +225,7 @@ def update_column(
     fit[j] = dual[j, j]
     dual[j], dual[:, j] = fit, fit
 
-# %% ../../nbs/optimize/splitting.ipynb #849ec454
+# %% ../../nbs/optimize/splitting.ipynb #d6976f73
 def precision_of_columns(
     dual: np.ndarray,  # (N, N) W
     B: np.ndarray,  # (N, N) coefficients, one lasso a row
@@ -241,10 +241,10 @@ def precision_of_columns(
 def graphical_by_columns(
     sample: np.ndarray,  # (N, N) S
     penalty: np.ndarray,  # (N, N) Lambda, zero on the diagonal
-    start: tuple | None = None,  # dual and coefficients to start from
+    start: tuple | None = None,  # dual, and signs of the coefficients to start from
     tolerance: float = 1e-4,  # of the gap
     most: int = 100,  # sweeps
-) -> tuple:  # precision (N, N), dual (N, N), gap, sweeps, coefficients (N, N)
+) -> tuple:  # precision (N, N), dual (N, N), gap, sweeps
     "Solve the graphical lasso by block coordinate ascent of the dual."
     dual, B = (start_dual(sample, penalty), np.zeros(sample.shape)) if start is None else (x.copy() for x in start)
     barred = penalty + np.diag(np.full(len(sample), np.inf))
@@ -255,7 +255,96 @@ def graphical_by_columns(
         gap = graphical_gap(precision, dual, sample, penalty)
         if gap <= tolerance or step == most:
             break
-    return precision, dual, gap, step, B
+    return precision, dual, gap, step
+
+# %% ../../nbs/optimize/splitting.ipynb #9054389b
+def guess_column(
+    j: int,  # the column
+    dual: np.ndarray,  # (N, N) W; its row and column j are replaced
+    signs: np.ndarray,  # (N, N) of the coefficients, symmetric; row and column j are replaced
+    sample: np.ndarray,  # (N, N) S
+    barred: np.ndarray,  # (N, N) Lambda, infinite on the diagonal
+) -> None:  # nothing: dual and signs are changed, unless the dual is not positive definite
+    "Move a row and column of the dual to where the signs at hand put it, and correct the signs."
+    aim, wall, now = sample[j], barred[j], signs[j]
+    at = now.nonzero()[0]
+    held, rows = now.take(at), dual.take(at, 0)
+    right = aim.take(at) - wall.take(at) * held
+    beta, failed = lapack.dposv(rows.take(at, 1), right, lower=1)[1:] if len(at) else (right, 0)
+    if failed:
+        return
+    fit = beta.dot(rows)
+    left = aim - fit
+    short = np.abs(left) - wall
+    short[at] = 0.0
+    new, lost = (short > 1e-12 * aim[j]).nonzero()[0], at[beta * held <= 0]
+    if len(new) or len(lost):
+        now[lost], now[new] = 0.0, np.sign(left[new])
+        fit[new] = aim[new] - wall[new] * now[new]
+        signs[:, j] = now
+    fit[j] = dual[j, j]
+    dual[j], dual[:, j] = fit, fit
+
+# %% ../../nbs/optimize/splitting.ipynb #47b74191
+def precision_of_signs(
+    dual: np.ndarray,  # (N, N) W
+    signs: np.ndarray,  # (N, N) of the coefficients, symmetric
+) -> tuple | None:  # precision (N, N) and the inverse of the dual (N, N); None: it is not positive definite
+    "Keep of the inverse of the dual what has the right sign."
+    factor, failed = lapack.dpotrf(dual, lower=1)
+    if failed:
+        return None
+    half = lapack.dpotri(factor, lower=1)[0].T
+    inverse = half + half.T
+    inverse.flat[:: len(dual) + 1] /= 2
+    kept = signs * inverse < 0
+    kept.flat[:: len(dual) + 1] = True
+    return np.where(kept, inverse, 0.0), inverse
+
+
+def columns_to_mend(
+    precision: np.ndarray,  # (N, N) what was kept of the inverse
+    inverse: np.ndarray,  # (N, N) of the dual
+    share: float = 0.05,  # of what is missed that may stay
+) -> list[int]:  # columns, the one with most to gain first
+    "Choose columns that touch nearly all that the dual misses."
+    own = 1 / inverse.diagonal()
+    missed = (inverse - precision) ** 2 * own * own[:, None]
+    gain, chosen = missed.sum(axis=0), []
+    left = gain.sum() / 2
+    enough = share * left
+    while left > enough and len(chosen) < len(gain):
+        j = int(gain.argmax())
+        left -= gain[j]
+        gain -= missed[j]
+        gain[j], missed[:, j] = -1.0, 0.0
+        chosen.append(j)
+    return chosen
+
+# %% ../../nbs/optimize/splitting.ipynb #92c6e2e2
+def graphical_by_guesses(
+    sample: np.ndarray,  # (N, N) S
+    penalty: np.ndarray,  # (N, N) Lambda, zero on the diagonal
+    start: tuple,  # dual near the solution, signs of the coefficients
+    tolerance: float = 1e-4,  # of the gap
+    most: int = 15,  # rounds
+) -> tuple | None:  # precision (N, N), dual (N, N), gap, sweeps rounded up; None: not near enough
+    "Solve the graphical lasso from near its solution, one guess a column."
+    dual, signs = (x.copy() for x in start)
+    n, done = len(sample), 0
+    barred, columns = penalty + np.diag(np.full(n, np.inf)), range(n)
+    for _ in range(most):
+        for j in columns:
+            guess_column(j, dual, signs, sample, barred)
+        done += len(columns)
+        found = precision_of_signs(dual, signs)
+        if found is None:
+            return None
+        gap = graphical_gap(found[0], dual, sample, penalty)
+        if gap <= tolerance:
+            return found[0], dual, gap, -(-done // n)
+        columns = columns_to_mend(*found)
+    return None
 
 # %% ../../nbs/optimize/splitting.ipynb #22f7d08a
 def graphical_by_splitting(
@@ -283,7 +372,7 @@ def graphical_by_splitting(
             rho, U = rho * factor, U / factor
     return Z / scale / scale[:, None], dual * scale * scale[:, None], gap, step
 
-# %% ../../nbs/optimize/splitting.ipynb #285b42c4
+# %% ../../nbs/optimize/splitting.ipynb #81e053c5
 @dataclass(frozen=True)
 class GraphicalSolution:
     """A sparse precision, and what proves it.
@@ -295,11 +384,9 @@ class GraphicalSolution:
     gap : float
         At least the distance of the objective from the optimum.
     rounds, blocks : int
-        Sweeps of the hardest block; number of blocks.
+        Sweeps of the hardest block, rounded up; number of blocks.
     method : str
         What found it.
-    coefficients : ndarray of shape (n_assets, n_assets)
-        Of each asset on the others, a start for the next penalty.
     """
 
     precision: np.ndarray
@@ -308,46 +395,55 @@ class GraphicalSolution:
     rounds: int
     blocks: int
     method: str
-    coefficients: np.ndarray
 
-# %% ../../nbs/optimize/splitting.ipynb #aa271de7
+# %% ../../nbs/optimize/splitting.ipynb #63f4fd9a
+def linked_groups(
+    linked: np.ndarray,  # (N, N) which pairs are linked, symmetric
+) -> list[np.ndarray]:  # the members of each group of two or more
+    "Collect assets that are joined by links."
+    left, groups = linked.any(axis=0), []
+    while left.any():
+        group = np.zeros(len(left), dtype=bool)
+        new = np.array([left.argmax()])
+        while len(new):
+            group[new] = True
+            new = (linked[new].any(axis=0) & ~group).nonzero()[0]
+        left &= ~group
+        groups.append(group.nonzero()[0])
+    return groups
+
+# %% ../../nbs/optimize/splitting.ipynb #831ccaea
 def start_near(
     at: np.ndarray,  # (K,) assets of a block
     sample: np.ndarray,  # (K, K) S of the block
     penalty: np.ndarray,  # (K, K) Lambda of the block
     before: tuple,  # one or two solutions of other penalties, the nearest last
     steps: float,  # how far on, in units of the distance between the two
-) -> tuple | None:  # dual and coefficients to start from; None: nothing useful
+) -> tuple | None:  # dual, and signs of the coefficients to start from; None: nothing useful
     "Carry the dual on to another penalty: along the line through two solutions, or towards the sample."
-    box, last = np.ix_(at, at), before[-1]
-    dual = last.covariance[box]
+    duals = [x.covariance.take(at, 0).take(at, 1) for x in before]
     if len(before) > 1:
-        ahead = dual + steps * (dual - before[0].covariance[box])
-        ahead = np.minimum(np.maximum(ahead, sample - penalty), sample + penalty)
-        if _log_det(ahead) > -np.inf:
-            return ahead, last.coefficients[box]
-    moved, size = dual - sample, penalty + np.eye(len(at))
+        moved = duals[1] - sample + steps * (duals[1] - duals[0])
+        held = np.minimum(np.maximum(moved, -penalty), penalty)
+        if _log_det(sample + held) > -np.inf:
+            return sample + held, -np.sign(held) * (np.abs(moved) >= (1 - 1e-9) * penalty)
+    moved, size = duals[-1] - sample, penalty + np.eye(len(at))
     part = 1 / max(1.0, (np.abs(moved) / np.where(size > 0, size, 1e-300)).max())
-    dual = sample + part * moved
-    return None if _log_det(dual) == -np.inf else (dual, last.coefficients[box])
+    dual, signs = sample + part * moved, -np.sign(before[-1].precision[np.ix_(at, at)])
+    signs.flat[:: len(at) + 1] = 0.0
+    return None if _log_det(dual) == -np.inf else (dual, signs)
 
-# %% ../../nbs/optimize/splitting.ipynb #3c712709
+# %% ../../nbs/optimize/splitting.ipynb #b7655d9b
 def _solve_block(sample, penalty, start, tolerance, method):
-    "Solve one block by columns, and by splitting if that is asked for or fails."
-    found = graphical_by_columns(sample, penalty, start, tolerance) if method == "columns" else None
-    if found is not None and found[2] <= tolerance:
-        return *found, "columns"
-    found = graphical_by_splitting(sample, penalty, tolerance)
-    return *found, _regressions(found[0]), "splitting"
+    "Solve one block by guesses, by columns if those fail, and by splitting if that is asked for or all else fails."
+    if method == "columns":
+        found = None if start is None else graphical_by_guesses(sample, penalty, start, tolerance)
+        found = found or graphical_by_columns(sample, penalty, start, tolerance)
+        if found[2] <= tolerance:
+            return *found, method
+    return *graphical_by_splitting(sample, penalty, tolerance), "splitting"
 
-
-def _regressions(precision):
-    "Read the regressions off a precision."
-    B = -precision / precision.diagonal()[:, None]
-    B.flat[:: len(B) + 1] = 0.0
-    return B
-
-# %% ../../nbs/optimize/splitting.ipynb #c1095e7a
+# %% ../../nbs/optimize/splitting.ipynb #7683fed8
 def solve_graphical(
     sample: np.ndarray,  # (N, N) sample covariance or correlation
     penalty: np.ndarray,  # (N, N) Lambda: symmetric, not negative, zero on the diagonal
@@ -360,21 +456,17 @@ def solve_graphical(
     "Solve the graphical lasso block by block, and prove it."
     n = len(sample)
     linked = (np.abs(sample) > penalty) & ~np.eye(n, dtype=bool)
-    count, labels = connected_components(linked, directed=False)
-    parts = [np.diag(x) for x in (1 / sample.diagonal(), sample.diagonal(), np.zeros(n))]
-    gap, rounds, how = 0.0, 0, "closed form"
-    for k in np.flatnonzero(np.bincount(labels) > 1):
-        at = np.flatnonzero(labels == k)
-        box = np.ix_(at, at)
-        S, L = sample[box], penalty[box]
+    precision, covariance = np.diag(1 / sample.diagonal()), np.diag(sample.diagonal())
+    gap, rounds, blocks, how = 0.0, 0, n, "closed form"
+    for at in linked_groups(linked):
+        S, L = (x.take(at, 0).take(at, 1) for x in (sample, penalty))
         first = start_near(at, S, L, start, steps) if start else None
-        *found, name = _solve_block(S, L, first, tolerance * len(at) / n, method)
-        for whole, part in zip(parts, (found[0], found[1], found[4])):
-            whole[box] = part
-        gap, rounds, how = gap + found[2], max(rounds, found[3]), name
+        *found, how = _solve_block(S, L, first, tolerance * len(at) / n, method)
+        precision[np.ix_(at, at)], covariance[np.ix_(at, at)] = found[:2]
+        gap, rounds, blocks = gap + found[2], max(rounds, found[3]), blocks - len(at) + 1
     if not gap <= tolerance:
         raise SolverError(f"graphical lasso: the gap is {gap:.2g}, more than the tolerance of {tolerance:g}")
-    return GraphicalSolution(parts[0], parts[1], gap, rounds, count, how, parts[2])
+    return GraphicalSolution(precision, covariance, gap, rounds, blocks, how)
 
 # %% ../../nbs/optimize/splitting.ipynb #ec09fe79
 def graphical_path(
