@@ -27,7 +27,7 @@ SUPPORT = (  # rooms that hold machinery, with a lighter budget
     "forecast/indicators", "forecast/likelihood", "forecast/panel", "forecast/paths", "forecast/portfolio",
     "forecast/probabilities", "forecast/sequences", "forecast/variances",
     "covariance/components", "covariance/estimator", "covariance/garch", "covariance/ranges", "covariance/sparse",
-    "covariance/spectrum", "tax/netting", "tax/rules",
+    "covariance/spectrum", "tax/accounts", "tax/harvester", "tax/netting", "tax/replacement", "tax/rules",
 )
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")

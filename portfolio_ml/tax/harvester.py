@@ -125,7 +125,7 @@ class Investor:
         found = tax_of_year(self.rules, *made, carry_short=carry[0], carry_long=carry[1], other_income=self.other_income)
         return float(found.tax) - self.without, (found.net.carry_short, found.net.carry_long)
 
-# %% ../../nbs/tax/harvester.ipynb #7f251369
+# %% ../../nbs/tax/harvester.ipynb #95e26999
 @dataclass(slots=True)
 class Voyage:
     """A portfolio on its way: what changes from day to day.
@@ -144,6 +144,10 @@ class Voyage:
         Money not invested; paid for trading; traded; losses taken by harvests.
     shares, top : ndarray of shape (N,)
         Shares of each asset, and the highest basis of a lot.
+    covariance : ndarray of shape (G, G) or None
+        For replacement by the quadratic program.
+    alone : bool
+        Each asset is a group of its own.
     gains : dict
         Short-term and long-term gains by year.
     trades : list or None
@@ -159,6 +163,7 @@ class Voyage:
     shares: np.ndarray
     top: np.ndarray
     covariance: np.ndarray | None = None
+    alone: bool = True
     costs: float = 0.0
     traded: float = 0.0
     harvested: float = 0.0
@@ -215,14 +220,14 @@ def buy_into(
     voyage.costs += float((money / p) @ prices[assets]) * voyage.plan.cost
     voyage.note(day, assets, money / p, p, "")
 
-# %% ../../nbs/tax/harvester.ipynb #dbeafffa
+# %% ../../nbs/tax/harvester.ipynb #ba62ee88
 def group_targets(
     voyage: Voyage,  # is read
     prices: np.ndarray,  # (N,)
 ) -> tuple[np.ndarray, np.ndarray]:  # (G,) money held, and money that the index would hold, in each group
     "Compare what is held with the index, group by group."
     held, aim = voyage.shares * prices, voyage.base * prices if voyage.plan.index == "drifting" else voyage.base
-    if len(voyage.groups) and voyage.groups[-1] + 1 < len(held):
+    if not voyage.alone:
         held, aim = np.bincount(voyage.groups, held), np.bincount(voyage.groups, aim)
     return held, aim * ((held.sum() + voyage.cash) / aim.sum())
 
@@ -248,7 +253,7 @@ def first_open(
     first[groups[at]] = at
     return first
 
-# %% ../../nbs/tax/harvester.ipynb #cc01aec1
+# %% ../../nbs/tax/harvester.ipynb #50aae1e8
 def spend(
     voyage: Voyage,  # is changed
     day: int,  # days since 1970
@@ -259,8 +264,11 @@ def spend(
     if voyage.cash <= 1e-9 * voyage.investor.start:
         return
     held, aim = group_targets(voyage, prices)
-    member = first_open(voyage.groups, open_assets(voyage, day), len(held))
-    may = (member >= 0) & (aim > 0)
+    member, may = np.arange(len(held)), open_assets(voyage, day)
+    if not voyage.alone:
+        member = first_open(voyage.groups, may, len(held))
+        may = member >= 0
+    may &= aim > 0
     if voyage.covariance is not None:
         lack = -np.where(may, wanted_purchases(voyage, prices, may, held, aim), 0.0)
     else:
@@ -322,7 +330,7 @@ def cut_back(
     if len(at):
         sell_from(voyage, day, year, prices, at, sold[at])
 
-# %% ../../nbs/tax/harvester.ipynb #d8626b83
+# %% ../../nbs/tax/harvester.ipynb #2c5c96f6
 def harvest_now(
     voyage: Voyage,  # is changed
     day: int,  # days since 1970
@@ -359,23 +367,18 @@ def choose_ripe(
     loss: np.ndarray,  # (n,) money that it would lose
 ) -> np.ndarray:  # positions in `ripe` of what is sold, ascending
     "Keep the largest losses whose sale leaves the portfolio near its index."
-    members = np.bincount(voyage.groups)
-    may = open_assets(voyage, day)
-    single = members[voyage.groups[ripe]] == 1
-    others = np.bincount(voyage.groups, may)[voyage.groups[ripe]] - may[ripe]
-    good = np.where(single, True, others > 0)
-    wealth = float(voyage.shares @ prices) + voyage.cash
     held, aim = group_targets(voyage, prices)
-    short = np.maximum(aim - held, 0.0).sum() / wealth
-    order = (-loss).argsort(kind="stable")
-    out = short + np.where(single & good, worth, 0.0)[order].cumsum() / wealth
-    keep = good[order] & (~single[order] | (out <= voyage.plan.most_out))
-    pairs = ~single[order] & keep
-    if pairs.any():
-        _, first = np.unique(voyage.groups[ripe[order[pairs]]], return_index=True)
-        once = np.zeros(pairs.sum(), bool)
-        once[first] = True
-        keep[np.flatnonzero(pairs)[~once]] = False
+    total, order = aim.sum(), (-loss).argsort(kind="stable")
+    out = np.maximum(aim - held, 0.0).sum()
+    if voyage.alone:
+        return np.sort(order[out + worth[order].cumsum() <= voyage.plan.most_out * total])
+    own, may = voyage.groups[ripe], open_assets(voyage, day)
+    single, others = np.bincount(voyage.groups)[own] == 1, np.bincount(voyage.groups, may)[own] > may[ripe]
+    out = out + np.where(single, worth, 0.0)[order].cumsum()
+    keep = np.where(single[order], out <= voyage.plan.most_out * total, others[order])
+    first = np.zeros(len(ripe), bool)
+    first[np.unique(own[order[keep]], return_index=True)[1]] = True
+    keep[np.flatnonzero(keep)[~first[: keep.sum()]]] = False
     return np.sort(order[keep])
 
 # %% ../../nbs/tax/harvester.ipynb #a99e0f61
@@ -465,7 +468,7 @@ def snapshot(
         "latent": sum(latent), "recognised": float(np.sum(made)), "carried": float(sum(carry)), "due": due,
     }  # fmt: skip
 
-# %% ../../nbs/tax/harvester.ipynb #9f3a161d
+# %% ../../nbs/tax/harvester.ipynb #41cc5e24
 def set_out(
     prices: np.ndarray,  # (N,) on the first day
     weights: np.ndarray,  # (N,) of the index on the first day
@@ -478,11 +481,12 @@ def set_out(
 ) -> Voyage:  # fully invested
     "Buy the index."
     window = None if plan.wash_sales == "ignore rule" else plan.window
-    window = window if investor.rules.wash_window is not None else None
+    window = window if investor.rules.wash_window is not None else None  # a country without the rule
     base = weights / prices if plan.index == "drifting" else weights
     shares, top = np.zeros((2, len(prices)))
     account = Account(len(prices), window)
-    voyage = Voyage(account, plan, investor, groups, base, investor.start, shares, top, covariance, trades=[] if record else None)
+    voyage = Voyage(account, plan, investor, groups, base, investor.start, shares, top, covariance,
+                    bool(len(np.unique(groups)) == len(groups)), trades=[] if record else None)  # fmt: skip
     at = np.flatnonzero(weights > 0)
     buy_into(voyage, day, prices, at, investor.start * weights[at])
     return voyage
