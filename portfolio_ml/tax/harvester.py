@@ -468,7 +468,7 @@ def snapshot(
         "latent": sum(latent), "recognised": float(np.sum(made)), "carried": float(sum(carry)), "due": due,
     }  # fmt: skip
 
-# %% ../../nbs/tax/harvester.ipynb #41cc5e24
+# %% ../../nbs/tax/harvester.ipynb #5d492021
 def set_out(
     prices: np.ndarray,  # (N,) on the first day
     weights: np.ndarray,  # (N,) of the index on the first day
@@ -502,6 +502,8 @@ class VoyageLog:
         At the end of each year: horizon in years, sold, kept, value, basis, latent, recognised, taxes paid, flows so far.
     growth : ndarray of shape (T,)
         Value of one unit before taxes, flows and costs.
+    year_ends : ndarray of int
+        Rows of the marks in `growth`.
     flows : list of tuple
         Years since the start, money in.
     gains : DataFrame
@@ -514,6 +516,7 @@ class VoyageLog:
 
     marks: pd.DataFrame
     growth: np.ndarray
+    year_ends: np.ndarray
     flows: list
     gains: pd.DataFrame
     costs: float
@@ -574,7 +577,7 @@ def harvest_path(
         worth = float(voyage.shares @ p) + voyage.cash
     return finish(voyage, marks, years, last, growth, flows)
 
-# %% ../../nbs/tax/harvester.ipynb #028d0392
+# %% ../../nbs/tax/harvester.ipynb #0cb990f1
 def settle(
     voyage: Voyage,  # is changed
     day: int,  # days since 1970
@@ -595,10 +598,10 @@ def finish(
     flows: list,  # years since the start, money in
 ) -> VoyageLog:  # frozen
     "Put the log together."
-    when = [y for y, end in zip(years, last) if end][-len(marks) :]
+    ends = np.flatnonzero(last)[-len(marks) :]
     gains = pd.DataFrame(voyage.gains, index=["short", "long"]).T.sort_index().rename_axis("year")
-    table = pd.DataFrame(marks, pd.Index(when, name="year"))
-    return VoyageLog(table, growth, flows, gains, voyage.costs, voyage.traded, voyage.harvested, voyage.trades)
+    table = pd.DataFrame(marks, pd.Index([years[t] for t in ends], name="year"))
+    return VoyageLog(table, growth, ends, flows, gains, voyage.costs, voyage.traded, voyage.harvested, voyage.trades)
 
 
 def read_voyage(prices, index, weights, groups):  # as `harvest_path` takes them
