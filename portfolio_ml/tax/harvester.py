@@ -253,7 +253,7 @@ def first_open(
     first[groups[at]] = at
     return first
 
-# %% ../../nbs/tax/harvester.ipynb #50aae1e8
+# %% ../../nbs/tax/harvester.ipynb #1cb0c7d1
 def spend(
     voyage: Voyage,  # is changed
     day: int,  # days since 1970
@@ -273,8 +273,9 @@ def spend(
         lack = -np.where(may, wanted_purchases(voyage, prices, may, held, aim), 0.0)
     else:
         lack = np.where(may, held / np.maximum(aim, 1e-300), np.inf)
-    if may.sum() > count:
-        may &= lack <= np.partition(lack, count - 1)[count - 1]
+    if may.sum() > count:  # of equals, those furthest above their basis: there a purchase closes no harvest
+        few = np.lexsort((voyage.top[member] / prices[member], np.round(lack, 6)))[:count]
+        may = may & np.isin(np.arange(len(may)), few)
     money = fill_up(held, aim, voyage.cash, may)
     at = np.flatnonzero(money > 1e-9 * voyage.investor.start)
     if len(at):
@@ -524,7 +525,7 @@ class VoyageLog:
     harvested: float
     trades: list | None
 
-# %% ../../nbs/tax/harvester.ipynb #f1b14309
+# %% ../../nbs/tax/harvester.ipynb #a39ff345
 def calendar_of(
     index: pd.DatetimeIndex,  # trading days
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # days since 1970, years, last of a year, first from April 15
@@ -544,6 +545,7 @@ def harvest_path(
     *,
     groups=None,  # (N,) labels of assets that stand in for each other, bought in order; None: each for itself
     covariance: np.ndarray | None = None,  # (G, G) for replacement by the quadratic program
+    pace: np.ndarray | None = None,  # (T,) growth of the twin: year-ends are valued as if what is held had grown like it
     record: bool = False,  # keep every trade
 ) -> VoyageLog:  # values after tax at the end of every year, and what happened
     "Follow one portfolio from its first purchase to its last tax bill."
@@ -573,7 +575,8 @@ def harvest_path(
             if len(ripe):
                 harvest_now(voyage, day, year, p, ripe)
         if last[t]:
-            marks.append({"years": (day - days[0]) / 365.25, **snapshot(voyage, till, day, year, p), "paid": paid, "flows": sum(f for _, f in flows)})
+            seen = p if pace is None else p * (pace[t] / growth[t])
+            marks.append({"years": (day - days[0]) / 365.25, **snapshot(voyage, till, day, year, seen), "paid": paid, "flows": sum(f for _, f in flows)})
         worth = float(voyage.shares @ p) + voyage.cash
     return finish(voyage, marks, years, last, growth, flows)
 
