@@ -228,14 +228,22 @@ def harvest_simulation(
     table = pd.concat(found, keys=range(len(found)), names=["portfolio"]).reset_index("portfolio")
     return HarvestSimulation(table.reset_index(drop=True))
 
-# %% ../../nbs/tax/harvest.ipynb #be2769f3
-def run_history(returns, seed, cases, weights, groups):
+# %% ../../nbs/tax/harvest.ipynb #235da16f
+def run_history(
+    returns,  # panel, or a function that draws one
+    seed,  # of the draw; None: it is a panel
+    cases,  # names with plan and investor
+    weights,  # of the index
+    groups,  # labels of stand-ins
+):  # rows of all cases, with the date of the start
     "Draw a history if it is to be drawn, and run the cases on it."
     panel = returns(np.random.default_rng(seed)) if seed is not None else returns
     return run_cases(panel, cases, weights, groups).assign(start=panel.index[0])
 
 
-def read_cases(cases):
+def read_cases(
+    cases,  # as `harvest_simulation` takes them
+):  # name to (HarvestPlan, Investor)
     "Read what to compare: names with a plan and an investor."
     named = cases if isinstance(cases, dict) else {"harvested": cases}
     found = {}
