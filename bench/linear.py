@@ -37,7 +37,7 @@ def cases() -> list[Case]:
     pcr = {str(k): make_pipeline(StandardScaler(), PCA(k), LinearRegression()) for k in (1, 2, 5, 10)}
 
     def looped():
-        return np.stack([clone(Ridge(10.0)).fit(X.xs(a, level=1), y.xs(a, level=1)).coef_ for a in X.index.levels[1]])
+        return np.stack([clone(Ridge(10.0)).fit(X.xs(a, level=1), y.xs(a, level=1)).coef_ for a in X.index.get_level_values(1).unique()])
 
     return [
         Case("ridge, 6 penalties chosen inside, yearly refits", lambda: ours("ridge", alphas, "year"), lambda: theirs(ridge, "year"), "scikit-learn, refitted, nothing chosen", apart, 1e-10, target=5, rounds=3),

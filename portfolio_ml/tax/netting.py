@@ -38,7 +38,6 @@ class NetGains:
     used: float | np.ndarray
 
 # %% ../../nbs/tax/netting.ipynb #8ffe7de6
-#| include: false
 def check_money(
     amounts: dict,  # name to number or array
     positive: tuple = (),  # names that must be zero or more

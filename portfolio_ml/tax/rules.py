@@ -112,7 +112,6 @@ class TaxRules:
         check_rules(self)
 
 # %% ../../nbs/tax/rules.ipynb #a6b5353a
-#| include: false
 def check_rules(
     rules: TaxRules,  # a rule set
 ) -> TaxRules:  # the same
