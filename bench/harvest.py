@@ -10,7 +10,7 @@ from bench.harness import Case
 def work(n_portfolios: int = 100, n_jobs: int = 2):
     "Harvest portfolios, each beside its twin, every lot looked at every day."
     from portfolio_ml.tax.harvest import draw_stocks, harvest_simulation
-    from portfolio_ml.tax.harvester import HarvestPlan, Investor
+    from portfolio_ml.tax.portfolio import HarvestPlan, Investor
     from portfolio_ml.tax.rules import flat_rules
 
     world = partial(draw_stocks, n_assets=100, years=20, own=0.28)
