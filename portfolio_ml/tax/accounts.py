@@ -195,7 +195,7 @@ def replace_recent(
         w.shares, total = w.shares - part, total + part * w.loss
     return total
 
-# %% ../../nbs/tax/accounts.ipynb #c9c66f6d
+# %% ../../nbs/tax/accounts.ipynb #8bf1b37b
 def wait_or_replace(
     account: Account,  # is changed
     day: int,  # of the sale
@@ -205,17 +205,16 @@ def wait_or_replace(
     sold: np.ndarray,  # (L,) shares sold of each slot
 ) -> list[float]:  # short-term and long-term losses that are disallowed
     "Replace what is sold at a loss by what was bought in the days before; the rest waits."
-    slots = slots[account.bought[asset, slots].argsort(kind="stable")]
-    until, lots = long_term_until(day), account.lots[:, asset, slots]
+    until, lots = long_term_until(day), account.lots[:, asset, slots].T.tolist()
     losses = [
         WaitingLoss(day, q, cost - price, int(day - start), int(number), start <= until)
-        for q, cost, start, number in zip(sold[slots].tolist(), *lots[[1, 3, 5]].tolist())
+        for q, (_, cost, _, start, _, number) in sorted(zip(sold[slots].tolist(), lots), key=lambda lot: lot[1][2])
     ]
     back = [0.0, 0.0]
     if account.last_buy[asset] >= day - account.window:
         for w in losses:
             back[w.long] += replace_recent(account, day, asset, w)
-    recent = [w for w in account.waiting[asset] if day - w.day <= account.window]
+    recent = account.waiting[asset] and [w for w in account.waiting[asset] if day - w.day <= account.window]
     account.waiting[asset] = recent + [w for w in losses if w.shares > NOTHING]
     account.last_loss[asset] = day
     return back
@@ -241,22 +240,25 @@ def slot_order(
         key = np.round(rate * (prices[:, None] - cost), 9)
     return np.lexsort((*tie, key, account.quantity[assets] <= 0), axis=-1)
 
-# %% ../../nbs/tax/accounts.ipynb #29d4e8d6
+# %% ../../nbs/tax/accounts.ipynb #2633510d
 def sell_lots(
     account: Account,  # is changed
     day: int,  # days since 1970
     assets: np.ndarray,  # (n,) which assets, each once
     sold: np.ndarray,  # (n, L) shares of each lot, not more than it holds
     prices: np.ndarray,  # (n,) money a share, fees deducted
-    order: np.ndarray,  # (n, L) slots in the order of the sale
+    order=None,  # (n, L) slots in the order of the sale; None: the highest basis first
 ) -> np.ndarray:  # (2, n) short-term and long-term gains that are recognised
     "Sell shares of named lots."
     gain, long = sold * (prices[:, None] - account.cost[assets]), account.start[assets] <= long_term_until(day)
+    lost = gain < -1e-12
+    if order is None and (lost.sum(axis=1) > 1).any():
+        order = slot_order(account, day, assets, prices, "hifo", (0.0, 0.0))
     account.quantity[assets] -= sold
     gains = np.array([np.where(long, 0.0, gain).sum(axis=1), np.where(long, gain, 0.0).sum(axis=1)])
     if account.window is not None:
-        for i in np.flatnonzero((gain < -1e-12).any(axis=1)):
-            slots = order[i][gain[i, order[i]] < -1e-12]
+        for i in lost.any(axis=1).nonzero()[0]:
+            slots = lost[i].nonzero()[0] if order is None else order[i][lost[i, order[i]]]
             gains[:, i] += wait_or_replace(account, day, int(assets[i]), prices[i], slots, sold[i])
     return gains
 

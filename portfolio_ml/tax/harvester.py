@@ -75,7 +75,7 @@ def count_that_track(
         low, high = (middle, high) if error(middle) <= most else (low, middle)
     return low
 
-# %% ../../nbs/tax/harvester.ipynb #e4440399
+# %% ../../nbs/tax/harvester.ipynb #f9410210
 def choose_ripe(
     portfolio: TaxedPortfolio,  # is read
     day: int,  # days since 1970
@@ -86,7 +86,7 @@ def choose_ripe(
 ) -> np.ndarray:  # positions in `ripe` of what is sold, ascending
     "Keep the largest losses whose sale leaves the portfolio near its index."
     (held, aim), may, own = group_targets(portfolio, prices), open_assets(portfolio, day), portfolio.groups[ripe]
-    shut, order = np.bincount(portfolio.groups, may) == 0, (-loss).argsort(kind="stable")
+    shut, order = ~may if portfolio.alone else np.bincount(portfolio.groups, may) == 0, (-loss).argsort(kind="stable")
     out, most = np.maximum(aim - held, 0.0)[shut].sum(), portfolio.plan.most_out * aim.sum()
     if portfolio.alone:
         order = order[out + worth[order].cumsum() <= most]

@@ -7,14 +7,14 @@ __all__ = ['WASH_CHOICES', 'HarvestPlan', 'check_plan', 'Investor', 'TaxedPortfo
            'sell_losses', 'buy_into', 'group_targets', 'open_assets', 'first_open', 'choose_purchases', 'spend',
            'raise_cash', 'cut_back']
 
-# %% ../../nbs/tax/portfolio.ipynb #2b7fdecf
+# %% ../../nbs/tax/portfolio.ipynb #d4f9470e
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ..core.validation import DataError, check_option
-from .accounts import Account, buy_assets, sell_assets, sell_lots, slot_order
+from .accounts import Account, buy_assets, sell_assets, sell_lots
 from .after_tax import marginal_pair
 from .matching import date_of
 from .netting import tax_of_year
@@ -220,7 +220,7 @@ def sell_from(
     book_gains(portfolio, year, *gains.sum(axis=1))
     note_trade(portfolio, day, assets, -shares, gross, net, "tax_optimal")
 
-# %% ../../nbs/tax/portfolio.ipynb #72679610
+# %% ../../nbs/tax/portfolio.ipynb #c92c99c6
 def sell_losses(
     portfolio: TaxedPortfolio,  # is changed
     day: int,  # days since 1970
@@ -232,8 +232,7 @@ def sell_losses(
     "Sell the lots with the highest basis."
     gross = prices[assets]
     net = gross * (1 - portfolio.rate[assets])
-    order = slot_order(portfolio.account, day, assets, net, "hifo", portfolio.investor.rates)
-    gains = sell_lots(portfolio.account, day, assets, sold, net, order)
+    gains = sell_lots(portfolio.account, day, assets, sold, net)
     book_gains(portfolio, year, *gains.sum(axis=1))
     portfolio.harvested -= float(gains.sum())
     note_trade(portfolio, day, assets, -sold.sum(axis=1), gross, net, "hifo")

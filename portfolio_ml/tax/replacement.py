@@ -13,7 +13,7 @@ from ..core.validation import DataError, ShapeError
 from ..optimize.constraints import read_constraints
 from ..optimize.quadratic import minimise_quadratic
 
-# %% ../../nbs/tax/replacement.ipynb #9772db3d
+# %% ../../nbs/tax/replacement.ipynb #e89b5c1d
 def fill_up(
     values: np.ndarray,  # (N,) money in each asset
     targets: np.ndarray,  # (N,) money that the index would hold in it
@@ -29,11 +29,11 @@ def fill_up(
     order = ratio.argsort(kind="stable")
     at, ratio = at[order], ratio[order]
     level = (money + values[at].cumsum()) / targets[at].cumsum()
-    k = int((level[:-1] <= ratio[1:]).argmax()) if (level[:-1] <= ratio[1:]).any() else len(at) - 1
+    k = int(np.append(level[:-1] <= ratio[1:], True).argmax())
     spent[at[: k + 1]] = level[k] * targets[at[: k + 1]] - values[at[: k + 1]]
     return spent
 
-# %% ../../nbs/tax/replacement.ipynb #ac89d63b
+# %% ../../nbs/tax/replacement.ipynb #7ba62833
 def level_down(
     values: np.ndarray,  # (N,) money in each asset
     targets: np.ndarray,  # (N,) money that the index would hold in it
@@ -50,7 +50,7 @@ def level_down(
     at, low = at[order], low[order]
     ratio = values[at] / low
     level = np.maximum((values[at].cumsum() - money) / low.cumsum(), 0.0)
-    k = int((level[:-1] >= ratio[1:]).argmax()) if (level[:-1] >= ratio[1:]).any() else len(at) - 1
+    k = int(np.append(level[:-1] >= ratio[1:], True).argmax())
     raised[at[: k + 1]] = values[at[: k + 1]] - level[k] * low[: k + 1]
     return raised
 
