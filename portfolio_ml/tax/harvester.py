@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['buy_index', 'count_that_track', 'choose_ripe', 'harvest_now', 'rebalance_lots', 'review', 'TaxTill', 'owed_until',
-           'latent_gains', 'snapshot', 'HarvestLog', 'calendar_of', 'settle', 'finish', 'read_history', 'look_back',
-           'find_ripe', 'harvest_path']
+           'latent_gains', 'snapshot', 'HarvestLog', 'calendar_of', 'settle_taxes', 'finish', 'read_history',
+           'look_back', 'find_ripe', 'harvest_path']
 
-# %% ../../nbs/tax/harvester.ipynb #31813cee
+# %% ../../nbs/tax/harvester.ipynb #71b9aab0
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from .matching import day_number, long_term_until
 from portfolio_ml.tax.portfolio import (
     HarvestPlan, Investor, TaxedPortfolio, buy_into, cut_back, group_targets, open_assets, raise_cash, sell_from, sell_losses, spend,
 )  # fmt: skip
-from .replacement import tax_aware_trades, track_with_few, tracking_error
+from .replacement import expected_tracking, tax_aware_trades, track_with_few
 
 # %% ../../nbs/tax/harvester.ipynb #9ca38908
 def buy_index(
@@ -47,7 +47,7 @@ def buy_index(
     buy_into(portfolio, day, prices, at, investor.start * weights[at])
     return portfolio
 
-# %% ../../nbs/tax/harvester.ipynb #9e9b16a3
+# %% ../../nbs/tax/harvester.ipynb #772f2f20
 def count_that_track(
     portfolio: TaxedPortfolio,  # is read
     held: np.ndarray,  # (N,) money held
@@ -64,9 +64,9 @@ def count_that_track(
         after[ripe[:k]] -= worth[:k] / aim.sum()
         blocked[ripe[:k]] = True
         found = track_with_few(np.maximum(after, 0.0), b, portfolio.covariance, blocked, portfolio.plan.names * k)
-        return tracking_error(found, b, portfolio.covariance)
+        return expected_tracking(found, b, portfolio.covariance)
 
-    most = max(portfolio.plan.most_tracking, tracking_error(w + (1 - w.sum()) * b, b, portfolio.covariance))
+    most = max(portfolio.plan.most_tracking, expected_tracking(w + (1 - w.sum()) * b, b, portfolio.covariance))
     low, high = 0, len(ripe)
     if error(high) <= most:
         return high
@@ -282,8 +282,8 @@ def calendar_of(
     late = ((index.month > 4) | ((index.month == 4) & (index.day >= 15))).astype(int)
     return days, years, last, np.r_[False, (late[1:] == 1) & ((late[:-1] == 0) | (years[1:] != years[:-1]))]
 
-# %% ../../nbs/tax/harvester.ipynb #fe4745a1
-def settle(
+# %% ../../nbs/tax/harvester.ipynb #6ff26151
+def settle_taxes(
     portfolio: TaxedPortfolio,  # is changed
     till: TaxTill,  # is changed
     day: int,  # days since 1970
@@ -364,7 +364,7 @@ def find_ripe(
         return ripe[portfolio.account.last_buy[ripe] < day - portfolio.plan.window]
     return ripe
 
-# %% ../../nbs/tax/harvester.ipynb #226cc417
+# %% ../../nbs/tax/harvester.ipynb #b35a1ecf
 def harvest_path(
     prices: np.ndarray,  # (T, N) adjusted for splits and dividends
     index: pd.DatetimeIndex,  # T trading days
@@ -387,7 +387,7 @@ def harvest_path(
         p, day, year, portfolio.rate = prices[t], days[t], years[t], costs[t]
         growth[t] = growth[t - 1] * ((float(portfolio.shares @ p) + portfolio.cash) / worth)
         if april[t]:
-            paid += settle(portfolio, till, day, year, p)
+            paid += settle_taxes(portfolio, till, day, year, p)
         if t % plan.review_every == 0:
             portfolio.covariance = look_back(plan.lookback, prices[: t + 1])
             flows += [((day - days[0]) / 365.25, per)] if per else []
