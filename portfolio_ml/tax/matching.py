@@ -7,6 +7,8 @@ __all__ = ['LOT', 'NOTHING', 'METHODS', 'day_number', 'date_of', 'long_term_from
            'part_lots', 'sale_order', 'lowest_keys', 'take_shares']
 
 # %% ../../nbs/tax/matching.ipynb #8829000e
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -47,6 +49,7 @@ def long_term_from(
     return ((month + 12 * years).astype("datetime64[D]") + (first - month.astype("datetime64[D]"))).astype(np.int64)
 
 # %% ../../nbs/tax/matching.ipynb #98e28365
+@lru_cache(maxsize=4096)
 def long_term_until(
     day: int,  # of a sale
     years: int = 1,  # to be held for more than
