@@ -219,12 +219,12 @@ def whole_cents(
     running = np.round(100 * np.cumsum(np.asarray(money, float)), 6)
     return np.diff(np.floor(running + 0.5), prepend=0.0).astype(np.int64)
 
-# %% ../../nbs/tax/records.ipynb #f70cdb90
+# %% ../../nbs/tax/records.ipynb #dcde02bd
 def form_8949(
     realized: TaxLots | pd.DataFrame,  # a ledger, or what its `realized` gives
     year: int | None = None,  # sales of this year; None: all
 ) -> pd.DataFrame:  # one row a sale, columns FORM_COLUMNS, part I (short-term) before part II
-    "Write sales as the rows of Form 8949."
+    "Write sales as the rows of Form 8949; research software, not tax advice."
     table = realized.realized() if isinstance(realized, TaxLots) else realized
     table = table[table["sold"].dt.year == year] if year is not None else table
     table = table.assign(part=np.where(table["term"] == "short", "I", "II"))
@@ -239,12 +239,12 @@ def form_8949(
     ]
     return pd.DataFrame(dict(zip(FORM_COLUMNS, columns)))
 
-# %% ../../nbs/tax/records.ipynb #ab233d1d
+# %% ../../nbs/tax/records.ipynb #28b9d56c
 def write_form_8949(
     form: pd.DataFrame,  # what `form_8949` gives
     path,  # where to
 ) -> Path:  # the file
-    "Write the rows of Form 8949 to a CSV file."
+    "Write the rows of Form 8949 to a CSV file; research software, not tax advice."
     out = form.copy()
     for column in ("date acquired", "date sold"):
         out[column] = out[column].dt.strftime("%m/%d/%Y")
