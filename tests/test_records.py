@@ -80,6 +80,17 @@ def test_a_file_on_disk_gives_its_name(tmp_path):
         read_trades(tmp_path / "broker.csv")
 
 
+def test_another_encoding_is_named_by_its_line(tmp_path):
+    "Trades and forms; a byte-order mark is no fault."
+    path = tmp_path / "old.csv"
+    path.write_bytes((HEAD + "2024-01-02,A,buy,1,1,0\n2024-01-03,M\u00dcV,buy,1,1,0\n").encode("latin-1"))
+    for read in (read_trades, read_form_8949):
+        with pytest.raises(TradeFileError, match="^old.csv: 1 fault\n  line 3: this is not UTF-8"):
+            read(path)
+    path.write_text(HEAD + "2024-01-02,A,buy,1,1,0\n", encoding="utf-8-sig")
+    assert read_trades(path)["symbol"].tolist() == ["A"]
+
+
 def test_every_action_and_a_sale_of_too_much():
     "Dividends, splits, reinvestment, returned capital; refusals by line, the rest goes on."
     text = HEAD + (

@@ -212,7 +212,7 @@ def test_other_refusals():
     book.buy("2024-01-02", "A", 1, 10.0)
     with pytest.raises(MissingDataError, match="A"):
         book.unrealized({"B": 1.0}, "2024-02-01")
-    for wrong in ({"identical": [{"A", "B"}, {"B", "C"}]}, {"method": "best"}, {"rates": (0.3, -1)}):
+    for wrong in ({"identical": [{"A", "B"}, {"B", "C"}]}, {"method": "best"}, {"rates": (0.3, -1)}, {"rates": (0.3,)}, {"window": -1}, {"window": 1.5}):
         with pytest.raises(DataError):
             TaxLots(**wrong)
 

@@ -420,7 +420,7 @@ class LotReports:
         "Draw open lots by age and gain."
         return plot_lots(self.unrealized(prices, date), date, ax)
 
-# %% ../../nbs/tax/lots.ipynb #f71b27e4
+# %% ../../nbs/tax/lots.ipynb #36fac157
 class TaxLots(LotEntries, LotReports):
     """A ledger of tax lots: purchases, sales, splits and dividends in, gains, losses and open lots out.
 
@@ -443,6 +443,8 @@ class TaxLots(LotEntries, LotReports):
     def __init__(self, *, method="fifo", wash_sales=True, window=30, identical=(), rates=(0.37, 0.20)):
         check_option(method, METHODS, "method")
         rates = [read_amount(rate, "rates", "TaxLots", positive=False) for rate in rates]
+        if len(rates) != 2 or not (isinstance(window, int | np.integer) and window >= 0):
+            raise DataError(f"TaxLots: rates={rates!r} must be two, window={window!r} a whole number of days, zero or more")
         rule = {"wash_sales": bool(wash_sales), "window": int(window), "identical": identical_groups(identical)}
         self.settings = {"method": method, "rates": rates} | rule
         self.symbols, self.events, self.purchases = {}, [], 0
