@@ -95,6 +95,7 @@ def test_netting_takes_arrays_as_it_takes_numbers():
     (dict(short=0, long=-3450), (3000, 0, 0, 0, 450)),                  # training of preparers, 2016
     (dict(short=5450, long=10400, carry_long=500), (0, 5450, 9900, 0, 0)),
     (dict(short=-250, long=10400, carry_short=300, carry_long=500), (0, 0, 9350, 0, 0)),
+    (dict(short=300 - 1800, long=6000 - 4000), (0, 0, 500, 0, 0)),      # section 1.1202-1 of the regulations
     (dict(short=-2000, long=-5000), (3000, 0, 0, 0, 4000)),             # short-term first
     (dict(short=1000, long=-5000), (3000, 0, 0, 0, 1000)),
     (dict(short=-5000, long=1000, limit=1500), (1500, 0, 0, 2500, 0)),

@@ -5,7 +5,10 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from portfolio_ml.core.validation import DataError
 from portfolio_ml.tax.lots import TaxLots
 from portfolio_ml.tax.records import (
     FORM_COLUMNS,
@@ -77,6 +80,17 @@ def test_a_file_on_disk_gives_its_name(tmp_path):
         read_trades(tmp_path / "broker.csv")
 
 
+def test_another_encoding_is_named_by_its_line(tmp_path):
+    "Trades and forms; a byte-order mark is no fault."
+    path = tmp_path / "old.csv"
+    path.write_bytes((HEAD + "2024-01-02,A,buy,1,1,0\n2024-01-03,M\u00dcV,buy,1,1,0\n").encode("latin-1"))
+    for read in (read_trades, read_form_8949):
+        with pytest.raises(TradeFileError, match="^old.csv: 1 fault\n  line 3: this is not UTF-8"):
+            read(path)
+    path.write_text(HEAD + "2024-01-02,A,buy,1,1,0\n", encoding="utf-8-sig")
+    assert read_trades(path)["symbol"].tolist() == ["A"]
+
+
 def test_every_action_and_a_sale_of_too_much():
     "Dividends, splits, reinvestment, returned capital; refusals by line, the rest goes on."
     text = HEAD + (
@@ -124,6 +138,34 @@ def test_the_form_comes_back_the_same(tmp_path, year):
         pd.testing.assert_frame_equal(form_8949(back), form, check_exact=True, check_dtype=False)
         total = schedule_d(form)
         np.testing.assert_allclose(total.loc["total"], total.loc[["short-term", "long-term"]].sum(), atol=1e-9)
+
+
+ODD = ["A,B", 'Q"uote"', "BRK B", " lead", "trail ", "12 sh. X", "NA", "nan", "None", "0", "=1+2", "'x", "a;b", "ÄÖ–€", "日本", "\ufeffX", "\x00", "\\n"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ODD) | st.text(min_size=1, max_size=6), st.lists(st.tuples(st.floats(1e-6, 1e7), st.floats(1e-4, 5e3), st.integers(0, 40)), min_size=2, max_size=12))
+def test_any_symbol_and_any_size_come_back(tmp_path_factory, symbol, trades):
+    "Symbols that a spreadsheet would maul, millionths of shares, wash sales; a name of several lines is refused."
+    book, day = TaxLots(method="hifo"), np.datetime64("2022-01-03")
+    if not symbol.strip() or symbol.splitlines() != [symbol]:
+        with pytest.raises(DataError, match="not a name"):
+            book.buy(day, symbol, 1, 1.0)
+        return
+    for quantity, price, wait in trades:
+        day += wait
+        book.buy(day, symbol, quantity, price)
+        book.sell(day, symbol, quantity / 3, price * 0.9)
+    form = form_8949(book)
+    again = read_form_8949(write_form_8949(form, tmp_path_factory.mktemp("form") / "form.csv"))
+    pd.testing.assert_frame_equal(again, form, check_exact=True, check_dtype=False)
+    back = realized_from_form(again)
+    assert set(back["symbol"]) == {symbol} and sorted(back["quantity"]) == sorted(book.realized()["quantity"])
+    pd.testing.assert_frame_equal(form_8949(back), form, check_exact=True, check_dtype=False)
+
+
+def test_the_form_says_that_it_is_no_advice():
+    assert all("not tax advice" in what.__doc__ for what in (form_8949, write_form_8949, TaxLots))
 
 
 def test_a_form_that_does_not_add_up_is_refused(tmp_path):

@@ -27,7 +27,8 @@ SUPPORT = (  # rooms that hold machinery, with a lighter budget
     "forecast/beliefs", "forecast/encoders", "forecast/indicators", "forecast/likelihood", "forecast/panel", "forecast/paths",
     "forecast/probabilities", "forecast/rungs", "forecast/sequences", "forecast/variances",
     "covariance/components", "covariance/estimator", "covariance/garch", "covariance/ranges", "covariance/sparse",
-    "covariance/spectrum", "tax/accounts", "tax/harvester", "tax/netting", "tax/portfolio", "tax/replacement", "tax/rules", "trade/no_trade",
+    "covariance/spectrum", "tax/accounts", "tax/harvester", "tax/netting", "tax/portfolio", "tax/rebalancing", "tax/replacement", "tax/rules",
+    "trade/no_trade",
 )
 FULL = ("optimize/quadratic",)  # a full chapter among them
 EXPORTS = ("export", "exports", "exporti")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIELDS', 'WaitingLoss', 'Account', 'add_slots', 'put_lot', 'Disallowed', 'replace_waiting', 'buy_assets',
-           'replace_recent', 'wait_or_replace', 'slot_order', 'sell_lots', 'sell_assets']
+           'replace_recent', 'wait_or_replace', 'slot_order', 'sell_lots', 'take_in_order', 'sell_assets']
 
 # %% ../../nbs/tax/accounts.ipynb #5f9d3a44
 from dataclasses import dataclass
@@ -262,7 +262,21 @@ def sell_lots(
             gains[:, i] += wait_or_replace(account, day, int(assets[i]), prices[i], slots, sold[i])
     return gains
 
-# %% ../../nbs/tax/accounts.ipynb #311666b9
+# %% ../../nbs/tax/accounts.ipynb #6198fae4
+def take_in_order(
+    quantity: np.ndarray,  # (n, L) shares of each lot
+    order: np.ndarray,  # (n, L) slots in the order of the sale
+    shares: np.ndarray,  # (n,) how many are sold
+) -> np.ndarray:  # (n, L) shares of each lot that are sold
+    "Take one lot after another until there are enough shares."
+    rows = np.arange(len(order))[:, None]
+    lots = quantity[rows, order]
+    taken = np.clip(shares[:, None] - (lots.cumsum(axis=1) - lots), 0, lots)
+    sold = np.empty_like(taken)
+    sold[rows, order] = np.where(lots - taken < 1e-9 * lots, lots, taken)
+    return sold
+
+# %% ../../nbs/tax/accounts.ipynb #1a3ff467
 def sell_assets(
     account: Account,  # is changed
     day: int,  # days since 1970
@@ -277,9 +291,5 @@ def sell_assets(
     if (shares > held * (1 + 1e-9) + NOTHING).any():
         i = int((shares - held).argmax())
         raise DataError(f"sell: {shares[i]:g} shares of asset {assets[i]} on {date_of(day)}, but {held[i]:g} are held")
-    order, rows = slot_order(account, day, assets, prices, method, rates), np.arange(len(assets))[:, None]
-    lots = quantity[rows, order]
-    taken = np.clip(shares[:, None] - (lots.cumsum(axis=1) - lots), 0, lots)
-    sold = np.empty_like(taken)
-    sold[rows, order] = np.where(lots - taken < 1e-9 * lots, lots, taken)
-    return sell_lots(account, day, assets, sold, prices, order)
+    order = slot_order(account, day, assets, prices, method, rates)
+    return sell_lots(account, day, assets, take_in_order(quantity, order, shares), prices, order)

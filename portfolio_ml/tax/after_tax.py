@@ -19,16 +19,19 @@ from .matching import day_number, long_term_from
 from .netting import net_capital_gains, tax_of_year  # noqa: F401 (readers look for it here)
 from .rules import TaxRules, check_rules
 
-# %% ../../nbs/tax/after_tax.ipynb #e7481830
+# %% ../../nbs/tax/after_tax.ipynb #02dcb43e
 YEAR_COLUMNS = ("short", "long", "dividends", "qualified", "interest")
 
 
 def income_by_year(
     book: TaxLots,  # a ledger
     rules: TaxRules,  # says what is long-term
+    since: int | None = None,  # leave earlier years out
 ) -> pd.DataFrame:  # one row a year, columns YEAR_COLUMNS
     "Add up the gains and dividends of each year in a ledger."
     sold, paid = book.realized(), book.income()
+    if since is not None:
+        sold, paid = sold[sold["sold"] >= str(since)], paid[paid["date"] >= str(since)]
     start, end = (day_number(sold[c]) if len(sold) else np.zeros(0, int) for c in ("acquired", "sold"))
     late = np.ones(len(sold), bool) if rules.holding_years is None else end >= long_term_from(start, rules.holding_years)
     year, when = (pd.DatetimeIndex(d).year.to_numpy() for d in (sold["sold"], paid["date"]))
@@ -42,7 +45,7 @@ def income_by_year(
         table[name] = np.bincount(at.astype(int) - first, amount, minlength=len(table))
     return table
 
-# %% ../../nbs/tax/after_tax.ipynb #daf39031
+# %% ../../nbs/tax/after_tax.ipynb #44a17805
 def tax_years(
     table: pd.DataFrame,  # one row a year, some of YEAR_COLUMNS; what is not there is zero
     rules,  # TaxRules, or a mapping from year to TaxRules
@@ -58,13 +61,18 @@ def tax_years(
     if strange:
         raise DataError(f"table: {name_some(strange)} is none of {', '.join(YEAR_COLUMNS)}")
     income, rows = np.broadcast_to(np.asarray(other_income, float), len(table)), []
+    carries = {"carry_short": carry_short, "carry_long": carry_long, "carry_other": carry_other}
     for (year, row), other in zip(table.iterrows(), income):
         one = rules if isinstance(rules, TaxRules) else rules[year]
-        carries = {"carry_short": carry_short, "carry_long": carry_long, "carry_other": carry_other}
-        bill = tax_of_year(one, **row.to_dict(), **carries, other_income=other, deductions=deductions)
-        carry_short, carry_long, carry_other = bill.net.carry_short, bill.net.carry_long, float(bill.carry_other)
-        rows.append({**vars(bill.net), "carry_other": carry_other, "tax": float(bill.tax)})
+        rows.append(_one_year(one, row.to_dict(), carries, other_income=other, deductions=deductions))
+        carries = {c: rows[-1][c] for c in carries}
     return table.join(pd.DataFrame(rows, table.index))
+
+
+def _one_year(rules, row, carries, **rest):
+    "Net and tax one year."
+    bill = tax_of_year(rules, **row, **carries, **rest)
+    return vars(bill.net) | {"carry_other": float(bill.carry_other), "tax": float(bill.tax)}
 
 # %% ../../nbs/tax/after_tax.ipynb #ad352b95
 def unrealized_gains(
@@ -171,9 +179,12 @@ def deferral_value(
     gain = (1 + np.asarray(growth, float)) ** years - 1
     return np.asarray(loss, float) * (rate_now - later + rate_now * gain * (1 - later))
 
-# %% ../../nbs/tax/after_tax.ipynb #d44c0285
+# %% ../../nbs/tax/after_tax.ipynb #e0e828f3
 def _trade_shares(book, row, change, prices, fees, symbols):
     "Enter the sales, then the purchases, of one day."
+    if hasattr(book, "trade"):  # it takes all of them at once
+        book.trade(row, change, prices, fees)
+        return
     for k in np.flatnonzero(change < 0):
         book.sell(row, symbols[k], -change[k], prices[k], fees=fees[k])
     for k in np.flatnonzero(change > 0):
@@ -200,12 +211,12 @@ def _check_taxed(backtest, allocator, returns, method, rules, start):
         raise DataError(f"{allocator}: {held.min().idxmin()} is sold short (weight {low:.3f}); short sales are not kept here")
     if not start > 0:
         raise DataError(f"start={start!r}: must be more than zero")
-    missing = [d for d in index if d not in returns.index][:1] or [c for c in held if c not in returns]
+    missing = [*index[~index.isin(returns.index)][:1]] or [c for c in held if c not in returns]
     if missing:
         raise DataError(f"returns: {name_some(missing)} of the backtest is missing; give the returns that it ran on")
     return held, returns.loc[index, held.columns].fillna(0.0).to_numpy(float)
 
-# %% ../../nbs/tax/after_tax.ipynb #bc94a9cd
+# %% ../../nbs/tax/after_tax.ipynb #a870fb3c
 @dataclass(frozen=True, eq=False)
 class AfterTax:
     """What is left of a backtest after taxes.
@@ -217,7 +228,7 @@ class AfterTax:
     years : DataFrame
         One row a tax year, as `tax_years` gives it.
     book : TaxLots
-        The ledger.
+        The ledger, or the one that was given.
     begin, before, held, sold : float
         Money at the start; at the end without taxes; with taxes, portfolio held; with taxes, all sold.
     """
@@ -245,7 +256,7 @@ class AfterTax:
             "drag, sold": tax_drag(before, sold), "effective rate": rate, "accrual rate": accrual_rate(before, sold) if before > 0 else np.nan,
         })
 
-# %% ../../nbs/tax/after_tax.ipynb #bf771012
+# %% ../../nbs/tax/after_tax.ipynb #b2961a5d
 def tax_backtest(
     backtest,  # what `walk_forward` gave
     allocator: str,  # which of its strategies
@@ -255,10 +266,12 @@ def tax_backtest(
     method: str = "fifo",  # which lots are sold
     start: float = 1e6,  # money at the start
     other_income: float = 0.0,  # taxable income without investments, each year
+    book=None,  # an empty ledger to keep; None: TaxLots
 ) -> AfterTax:  # wealth, years, ledger
     "Send a backtest through the ledger, and pay its taxes each April."
     weights, moves = _check_taxed(backtest, allocator, returns, method, rules, start)
-    book = TaxLots(method=method, wash_sales=rules.wash_window is not None, window=rules.wash_window or 0, rates=marginal_pair(rules, other_income))
+    if book is None:
+        book = TaxLots(method=method, wash_sales=rules.wash_window is not None, window=rules.wash_window or 0, rates=marginal_pair(rules, other_income))
     index, symbols, held = weights.index, [str(c) for c in weights], weights.to_numpy(float)
     prices = np.vstack([np.ones(len(symbols)), np.cumprod(1 + moves, axis=0)])
     cash_growth, cost = 1 + backtest.risk_free.to_numpy(float), backtest.costs[allocator].to_numpy(float)
@@ -281,7 +294,7 @@ def tax_backtest(
         wealth[t] = shares @ prices[t + 1] + cash
     return _close(book, rules, (first, settled, paid, interest), other_income, pd.Series(wealth, index, name=allocator), (start, backtest, allocator), prices[-1], symbols)
 
-# %% ../../nbs/tax/after_tax.ipynb #aa711eb4
+# %% ../../nbs/tax/after_tax.ipynb #1dafa350
 def marginal_pair(
     rules: TaxRules,  # country, year, status
     other_income: float = 0.0,  # taxable income without investments
@@ -293,11 +306,10 @@ def marginal_pair(
 
 def _settle(book, rules, interest, paid, year, other_income):
     "Work out one tax year from the ledger and what the year before handed on."
-    table = income_by_year(book, rules)
-    row = table.loc[[year]] if year in table.index else pd.DataFrame(0.0, [year], list(YEAR_COLUMNS))
-    row = row.assign(interest=interest.get(year, 0.0))
+    table = income_by_year(book, rules, since=year)
+    row = (table.loc[year].to_dict() if year in table.index else dict.fromkeys(YEAR_COLUMNS, 0.0)) | {"interest": interest.get(year, 0.0)}
     carries = {c: paid[-1][c] if paid else 0.0 for c in ("carry_short", "carry_long", "carry_other")}
-    return tax_years(row, rules, other_income=other_income, **carries).iloc[0].to_dict()
+    return row | _one_year(rules, row, carries, other_income=other_income)
 
 
 def _close(book, rules, state, other_income, wealth, begun, last_prices, symbols):

@@ -137,7 +137,7 @@ def days_apart(
         for k, *part in zip(first, *(np.split(a, first[1:]) for a in amounts))
     ]
 
-# %% ../../nbs/tax/lots.ipynb #60f378a0
+# %% ../../nbs/tax/lots.ipynb #b3ec1bed
 def enter_event(
     book: "TaxLots",  # grows by an event
     kind: str,  # one of ENTRIES
@@ -149,8 +149,8 @@ def enter_event(
     **options,  # of the event
 ) -> Event:  # the event
     "Enter an event in its place; if it cannot be, nothing is changed."
-    if not isinstance(symbol, str) or not symbol:
-        raise DataError(f"{kind}: the symbol {symbol!r} is not a name")
+    if not isinstance(symbol, str) or not symbol.strip() or symbol.splitlines() != [symbol]:
+        raise DataError(f"{kind}: the symbol {symbol!r} is not a name on one line")
     day = day_number(date, f"{kind} of {symbol}")
     what = f"{kind} of {symbol} on {date_of(day.flat[0])}"
     if not kind.startswith("buy") and symbol not in book.symbols:
@@ -420,11 +420,11 @@ class LotReports:
         "Draw open lots by age and gain."
         return plot_lots(self.unrealized(prices, date), date, ax)
 
-# %% ../../nbs/tax/lots.ipynb #acf8bcaa
+# %% ../../nbs/tax/lots.ipynb #36fac157
 class TaxLots(LotEntries, LotReports):
     """A ledger of tax lots: purchases, sales, splits and dividends in, gains, losses and open lots out.
 
-    Events may be entered in any order. Of events of one day, the one entered first came first.
+    Events may be entered in any order. Of events of one day, the one entered first came first. Research software, not tax advice.
 
     Parameters
     ----------
@@ -443,6 +443,8 @@ class TaxLots(LotEntries, LotReports):
     def __init__(self, *, method="fifo", wash_sales=True, window=30, identical=(), rates=(0.37, 0.20)):
         check_option(method, METHODS, "method")
         rates = [read_amount(rate, "rates", "TaxLots", positive=False) for rate in rates]
+        if len(rates) != 2 or not (isinstance(window, int | np.integer) and window >= 0):
+            raise DataError(f"TaxLots: rates={rates!r} must be two, window={window!r} a whole number of days, zero or more")
         rule = {"wash_sales": bool(wash_sales), "window": int(window), "identical": identical_groups(identical)}
         self.settings = {"method": method, "rates": rates} | rule
         self.symbols, self.events, self.purchases = {}, [], 0

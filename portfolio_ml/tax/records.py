@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TRADE_COLUMNS', 'TRADE_ACTIONS', 'TRADE_NEEDS', 'FORM_COLUMNS', 'FORM_MONEY', 'TradeFileError', 'read_number',
-           'read_date', 'synonym', 'read_row', 'read_lines', 'read_trades', 'enter_trade', 'lots_from_trades',
-           'whole_cents', 'form_8949', 'write_form_8949', 'form_faults', 'read_form_8949', 'realized_from_form',
-           'schedule_d']
+           'read_date', 'synonym', 'read_row', 'read_lines', 'decode_file', 'read_trades', 'enter_trade',
+           'lots_from_trades', 'whole_cents', 'form_8949', 'write_form_8949', 'form_faults', 'read_form_8949',
+           'realized_from_form', 'schedule_d']
 
 # %% ../../nbs/tax/records.ipynb #ff5ab97d
 import csv
@@ -145,7 +145,19 @@ def read_lines(
         raise TradeFileError(name, problems)
     return ours, rows[1:]
 
-# %% ../../nbs/tax/records.ipynb #679d1d5f
+# %% ../../nbs/tax/records.ipynb #1f6b77cd
+def decode_file(
+    path,  # of a text file
+) -> str:  # its text
+    "Read a file as UTF-8, and name the line that is something else."
+    raw = Path(path).read_bytes()
+    try:
+        return raw.decode("utf-8").lstrip("\ufeff")
+    except UnicodeDecodeError as e:
+        line = raw[: e.start].count(b"\n") + 1
+        raise TradeFileError(Path(path).name, [(line, "this is not UTF-8; save the file as CSV in UTF-8")]) from e
+
+# %% ../../nbs/tax/records.ipynb #f6abed29
 def read_trades(
     source,  # path of a CSV file, or an open file
     *,
@@ -153,7 +165,7 @@ def read_trades(
 ) -> pd.DataFrame:  # date, symbol, action, quantity, price, fees; the index is the line in the file
     "Read a broker's file of trades; if anything is wrong with it, say all of it."
     name = Path(getattr(source, "name", "trades") if hasattr(source, "read") else source).name
-    text = source.read() if hasattr(source, "read") else Path(source).read_text(encoding="utf-8-sig")
+    text = source.read() if hasattr(source, "read") else decode_file(source)
     columns, lines = read_lines(text, name)
     rows, problems = {}, []
     for line, fields in lines:
@@ -219,12 +231,12 @@ def whole_cents(
     running = np.round(100 * np.cumsum(np.asarray(money, float)), 6)
     return np.diff(np.floor(running + 0.5), prepend=0.0).astype(np.int64)
 
-# %% ../../nbs/tax/records.ipynb #f70cdb90
+# %% ../../nbs/tax/records.ipynb #dcde02bd
 def form_8949(
     realized: TaxLots | pd.DataFrame,  # a ledger, or what its `realized` gives
     year: int | None = None,  # sales of this year; None: all
 ) -> pd.DataFrame:  # one row a sale, columns FORM_COLUMNS, part I (short-term) before part II
-    "Write sales as the rows of Form 8949."
+    "Write sales as the rows of Form 8949; research software, not tax advice."
     table = realized.realized() if isinstance(realized, TaxLots) else realized
     table = table[table["sold"].dt.year == year] if year is not None else table
     table = table.assign(part=np.where(table["term"] == "short", "I", "II"))
@@ -239,12 +251,12 @@ def form_8949(
     ]
     return pd.DataFrame(dict(zip(FORM_COLUMNS, columns)))
 
-# %% ../../nbs/tax/records.ipynb #ab233d1d
+# %% ../../nbs/tax/records.ipynb #28b9d56c
 def write_form_8949(
     form: pd.DataFrame,  # what `form_8949` gives
     path,  # where to
 ) -> Path:  # the file
-    "Write the rows of Form 8949 to a CSV file."
+    "Write the rows of Form 8949 to a CSV file; research software, not tax advice."
     out = form.copy()
     for column in ("date acquired", "date sold"):
         out[column] = out[column].dt.strftime("%m/%d/%Y")
@@ -276,12 +288,12 @@ def form_faults(
         faults.append(f"part {row['part']!r} or description {row['description']!r} is not known")
     return values, faults
 
-# %% ../../nbs/tax/records.ipynb #8fcbd4e2
+# %% ../../nbs/tax/records.ipynb #3b59cca4
 def read_form_8949(
     path,  # a file that `write_form_8949` wrote
 ) -> pd.DataFrame:  # the same rows
     "Read the rows of Form 8949 from a CSV file."
-    reader = csv.reader(io.StringIO(Path(path).read_text(encoding="utf-8-sig")))
+    reader = csv.reader(io.StringIO(decode_file(path)))
     lines = [(reader.line_num, row) for row in reader if row]
     if not lines or lines[0][1] != FORM_COLUMNS:
         raise TradeFileError(Path(path).name, [(1, f"the columns must be {', '.join(FORM_COLUMNS)}")])
