@@ -193,6 +193,17 @@ def test_rebalancing_lot_by_lot_pays_less_tax_than_bands():
     assert made["lots"] < 0.5 * made["bands"]
 
 
+@pytest.mark.parametrize("how", [{"risk_aversion": 5.0, "index": "fixed"}, {"most_tracking": 0.02}, {"flow": -0.1, "risk_aversion": 5.0}], ids=str)
+@pytest.mark.parametrize("n", [2, 3])
+def test_where_everything_is_blocked_nothing_breaks(n, how):
+    "Few assets, falling prices, all of them sold at a loss within the window."
+    for seed in range(6):
+        returns, prices = stocks(seed, n=n, years=2, mean=-0.1)
+        plan = HarvestPlan(lookback=60, threshold=0.05 * (seed % 2), most_out=1.0, **how)
+        m = harvest_path(prices, returns.index, np.full(n, 1 / n), plan, RICH).marks
+        np.testing.assert_allclose(m["recognised"] + m["latent"], m["liquid"] - 1e6 - m["flows"] + m["paid"], rtol=0, atol=0.005)
+
+
 def test_few_assets_take_the_money():
     rng = np.random.default_rng(3)
     S = np.cov(rng.normal(size=(60, 9)).T)

@@ -47,7 +47,7 @@ def buy_index(
     buy_into(portfolio, day, prices, at, investor.start * weights[at])
     return portfolio
 
-# %% ../../nbs/tax/harvester.ipynb #772f2f20
+# %% ../../nbs/tax/harvester.ipynb #dc5354de
 def count_that_track(
     portfolio: TaxedPortfolio,  # is read
     held: np.ndarray,  # (N,) money held
@@ -63,6 +63,8 @@ def count_that_track(
         after, blocked = w.copy(), ~may
         after[ripe[:k]] -= worth[:k] / aim.sum()
         blocked[ripe[:k]] = True
+        if blocked.all():
+            return np.inf  # the money would lie about
         found = track_with_few(np.maximum(after, 0.0), b, portfolio.covariance, blocked, portfolio.plan.names * k)
         return expected_tracking(found, b, portfolio.covariance)
 

@@ -105,7 +105,7 @@ def _trade_program(covariance, targets, owner, least, most, blocked, cost):
     found = minimise_quadratic(move.T @ covariance @ move, cost - move.T @ (covariance @ targets), limits).weights
     return found[:n], found[n:]
 
-# %% ../../nbs/tax/replacement.ipynb #6daf6463
+# %% ../../nbs/tax/replacement.ipynb #5bdeb3d1
 def tax_aware_trades(
     targets: np.ndarray,  # (N,) weights of the index
     covariance: np.ndarray,  # (N, N) of returns a year
@@ -123,13 +123,19 @@ def tax_aware_trades(
     blocked, recent = (np.zeros(n, bool) if x is None else np.array(x, bool) for x in (blocked, recent))
     owner, size, tax = (lots[c].to_numpy() for c in ("asset", "weight", "tax"))
     losing, cost = tax < 0, np.broadcast_to(np.asarray(cost, float), n)
-    least = np.where((recent & (np.bincount(owner, losing, n) > 0))[owner], size, 0.0)
+    below = np.bincount(owner, losing, n) > 0
+    least = np.where((recent & below)[owner], size, 0.0)
     P, paid = risk_aversion * np.asarray(covariance, float), np.r_[cost, -tax - cost[owner]]
-    for _ in range(n):
+    for _ in range(2 * n):
+        if blocked.all() or 1 - least.sum() <= 1e-6:  # nothing may be bought, or next to nothing moved
+            return np.zeros(n), np.zeros(len(owner))
         bought, kept = _trade_program(P, targets, owner, least, size, blocked, paid)
         bought, sold = (np.where(x > 1e-7, x, 0.0) for x in (bought, size - kept))  # what is less is rounding
         again = (np.bincount(owner, sold * losing, n) > 0) & (bought > 0)
         if not again.any():
             break
-        blocked = blocked | again
+        if (blocked | again).all():  # something must be bought: its losses stay
+            least = np.where((again & below)[owner], size, least)
+        else:
+            blocked = blocked | again
     return bought, sold
