@@ -256,6 +256,13 @@ def test_docstring_sections_and_entries():
     assert entries(sections["Raises"]) == [("ValueError", "", "When wrong, twice.")]
 
 
+def test_what_is_said_of_several_fields_is_said_of_each():
+    from tools.site_builder.apidoc import Parameter, merged
+
+    rows = merged([Parameter("first"), Parameter("second", "int"), Parameter("third")], "first, second : float\n    Both of them.\nthird : str\n    Alone.")
+    assert [(p.kind, p.text) for p in rows] == [("float", "Both of them."), ("int", "Both of them."), ("str", "Alone.")]
+
+
 def test_docments_are_found_on_the_line_and_above(tmp_path):
     from tools.site_builder.apidoc import document, function_parameters
 

@@ -247,7 +247,8 @@ def merged(
     section: str,  # the docstring's section
 ) -> list[Parameter]:
     "Fill in what only the docstring says."
-    said = {name.lstrip("*"): (kind, text) for name, kind, text in entries(section)}
+    told = ((name, kind, text) for group, kind, text in entries(section) for name in group.split(","))  # "a, b : type" tells of both
+    said = {name.strip().lstrip("*"): (kind, text) for name, kind, text in told}
     for p in rows:
         kind, text = said.get(p.name.lstrip("*"), ("", ""))
         p.kind, p.text = p.kind or re.sub(r",?\s*(optional|default.*)$", "", kind), p.text or text
